@@ -1,0 +1,1 @@
+"""Stages and the runtime that delivers to them."""

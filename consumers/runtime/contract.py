@@ -1,0 +1,148 @@
+"""What a stage is: a function from messages to outcomes. It never sees Kafka.
+
+    stage(ports) -> handle(inputs) -> one outcome for each input, in any order
+
+So the same stage runs in a unit test with a list, and under the runtime with every guarantee of delivery.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+from uuid import UUID
+
+from engines.embedding import EmbeddingEngine
+from engines.tokenizer import Tokenizer
+from infra.ledger import Ledger, NewDocument
+from infra.parameters import ParameterStore
+from infra.sources import Source
+from schemas.errors import Permanent
+from schemas.messages import Message
+from schemas.parameters import EmbeddingConfig, InstallationParameters
+
+In = TypeVar("In", bound=Message, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Received(Generic[In]):
+    """One opened message."""
+
+    id: UUID
+    job: UUID
+    message: In
+    document: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One message to publish. The runtime derives its id, seals it, and keys it as topics.yaml says."""
+
+    message: Message
+    document: str | None = None
+    topic: str | None = None
+    """Needed only where the stage writes more than one topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A piece of an input that can never pass, while the rest does: dead-lettered on its own."""
+
+    message: Message
+    """Of the input's type, holding that piece alone."""
+    error: Permanent
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    input: Received[Message]
+    outputs: tuple[Output, ...] = ()
+    refused: tuple[Refused, ...] = ()
+    documents: tuple[NewDocument, ...] = ()
+    """Documents met for the first time; only `admit` has any."""
+    manifest: int | None = None
+    items: int = 0
+    """How many things were made, for display."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The input can never pass: dead letter at once."""
+
+    input: Received[Message]
+    error: Permanent
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Not now: the input's partition waits that long and is read again from here. Nothing is recorded."""
+
+    input: Received[Message]
+    seconds: float
+
+
+Outcome = Done | Failed | Held
+
+
+class Handle(Protocol):
+    def __call__(self, inputs: Sequence[Received[Message]]) -> AsyncIterator[Outcome]:
+        """One outcome for each input, in any order. May raise Retryable: what has no outcome yet is tried again."""
+
+
+class Jobs(Protocol):
+    """What a stage may ask of a message's job. Answers are cached: a job pins its parameters, a lease lasts 60 s."""
+
+    async def parameters(self, job: UUID) -> InstallationParameters: ...
+
+    async def fingerprint(self, job: UUID) -> str: ...
+
+    async def key(self, job: UUID) -> bytes:
+        """Raises Permanent `key.destroyed` or `key.unknown`."""
+
+    async def open(self, customer: str, reference: str) -> UUID:
+        """Opens the job of an ingest event: key and ledger row, with the customer's newest parameters. Twice is harmless.
+
+        Raises Permanent `customer.unknown` or `parameters.unknown`.
+        """
+
+
+class Engines(Protocol):
+    """Loaded once a process and configuration; loading blocks, so it runs off the event loop."""
+
+    async def embedding(self, config: EmbeddingConfig) -> EmbeddingEngine: ...
+
+    async def tokenizer(self, config: EmbeddingConfig) -> Tokenizer: ...
+
+
+class SealedStore(Protocol):
+    """Staging with the job's key around it."""
+
+    async def put(self, job: UUID, kind: str, name: str, data: "AsyncIterator[bytes] | bytes") -> str:
+        """Seals and writes; returns the object's staging name, `jobs/<job>/<kind>/<name>`."""
+
+    def stream(self, job: UUID, name: str) -> AsyncIterator[bytes]:
+        """Raises Permanent `staging.missing` or `staging.tampered`."""
+
+    async def get(self, job: UUID, name: str) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything a stage may use, opened and closed by `cradle.compose`."""
+
+    staging: SealedStore
+    jobs: Jobs
+    ledger: Ledger
+    parameters: ParameterStore
+    engines: Engines
+    source: Callable[[str], Source]
+    """The source that reads this URI, by its scheme."""
+    home: Path
+    """CRADLE_HOME; `infra.paths.CustomerPaths` resolves what lies in it."""
+    base_image: str
+    """Base of every image: a path to an OCI layout, or empty for none."""
+    clock: Callable[[], datetime]
+    entropy: Callable[[int], bytes]
+
+
+StageFactory = Callable[[Ports], Handle]

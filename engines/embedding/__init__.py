@@ -1,0 +1,52 @@
+"""The embedding port: texts to vectors, one row a text, whatever shares its batch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.parameters import EmbeddingConfig
+
+ADAPTERS: Final = {
+    "builtin": "engines.embedding.builtin:load",
+    "fake": "engines.embedding.fake:load",
+    "sentence-transformers": "engines.embedding.sentence_transformers:load",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineIdentity:
+    """What of an engine can change a vector; part of the fingerprint."""
+
+    name: str
+    weights: str
+    """SHA-256 of the weights, or `repository@revision` of a hub model."""
+    tokenizer: str
+    dimension: int
+    max_tokens: int
+    """What the model reads of a text, special tokens included."""
+
+    def __str__(self) -> str:
+        return f"{self.name} weights={self.weights} tokenizer={self.tokenizer} dimension={self.dimension}"
+
+
+class EmbeddingEngine(Protocol):
+    identity: EngineIdentity
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """float32 (n, dimension), row i for texts[i], prefixes already put before; L2-normalised if configured.
+
+        Blocking: call it off the event loop. A row does not depend on the other texts.
+        """
+
+
+def identify(config: EmbeddingConfig) -> EngineIdentity:
+    """The identity of the configured engine, without loading its weights. Raises Permanent `engine.unknown`."""
+    raise NotImplementedError
+
+
+def load_engine(config: EmbeddingConfig) -> EmbeddingEngine:
+    """Raises Permanent `engine.unknown`, `engine.missing` or `engine.weights`."""
+    raise NotImplementedError

@@ -1,0 +1,86 @@
+"""The broker port: publishing, topics, offsets and lag. Consuming is the runtime's, through FastStream.
+
+One adapter speaks the Kafka protocol to Apache Kafka and to the embedded broker alike; the in-memory one serves tests.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from infra.adapters import adapter
+
+ADAPTERS: Final = {
+    "memory": "infra.broker.memory:open_memory",
+    "kafka": "infra.broker.kafka:open_kafka",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingRecord:
+    topic: str
+    key: bytes
+    value: bytes
+    headers: Sequence[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes
+    headers: Sequence[tuple[str, bytes]]
+    timestamp_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    partitions: int
+    config: Mapping[str, str]
+    """`retention.ms` and `max.message.bytes` at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionLag:
+    topic: str
+    partition: int
+    committed: int
+    """Offset the group resumes at; the partition's beginning where it has committed nothing."""
+    end: int
+    seconds_behind: float
+    """Age of the record at the committed offset; 0 where there is none."""
+
+    @property
+    def records_behind(self) -> int:
+        return max(0, self.end - self.committed)
+
+
+class Broker(Protocol):
+    """Every method raises Retryable `dependency.away` when no broker answers within its timeout."""
+
+    async def publish(self, records: Sequence[OutgoingRecord]) -> None:
+        """Returns once every record is acknowledged by all in-sync replicas (idempotent producer, acks=all)."""
+
+    async def topics(self) -> dict[str, TopicState]: ...
+
+    async def create_topic(self, name: str, *, partitions: int, replication: int, config: Mapping[str, str]) -> None:
+        """Harmless where the topic exists."""
+
+    async def alter_topic(self, name: str, *, partitions: int | None, config: Mapping[str, str]) -> None:
+        """Raises `partitions` and sets the given configuration, leaving the rest as it is."""
+
+    async def lag(self, group: str, topics: Sequence[str]) -> list[PartitionLag]:
+        """By topic and partition; works while no consumer runs."""
+
+    async def read(self, topic: str, *, limit: int | None = None) -> list[StoredRecord]:
+        """What the topic holds now, from the beginning, belonging to no group."""
+
+    async def ping(self) -> None: ...
+
+
+def open_broker(url: str) -> AbstractAsyncContextManager[Broker]:
+    """`kafka://host:port,host:port`, `memory:`. Opening needs no broker to answer: the first call does."""
+    context: AbstractAsyncContextManager[Broker] = adapter("broker", url, ADAPTERS)(url)
+    return context

@@ -1,0 +1,180 @@
+"""Every error Cradle can name: a code, a sentence for its reader, and what to do next.
+
+A code is stable: operators alert on it and the ledger keeps it. A sentence never carries a document's path or
+content, because error texts reach logs and dead-letter headers in the clear; a detail that would is sealed instead.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorKind:
+    """One row of the catalogue. `sentence` and `next_step` are `str.format` templates over the error's details."""
+
+    sentence: str
+    next_step: str
+
+
+CATALOGUE: Final[dict[str, ErrorKind]] = {
+    # -- the envelope -----------------------------------------------------------------------------------------------
+    "envelope.malformed": ErrorKind(
+        "The record is not a Cradle message: {what}.",
+        "Look at it with `cradle dlq show`; publish it again with a current client.",
+    ),
+    "envelope.type": ErrorKind(
+        "The record says it is a {found}, but this topic carries {expected}.",
+        "Publish it to the topic of its type; `cradle topics show` lists them.",
+    ),
+    "envelope.version": ErrorKind(
+        "The record's {what} version {found} is newer than this reader.",
+        "Upgrade the consumers, then redrive it.",
+    ),
+    "envelope.tampered": ErrorKind(
+        "The record does not open under its job's key: its frame, headers or job were changed.",
+        "Find out who published it; it cannot be recovered.",
+    ),
+    "envelope.invalid": ErrorKind(
+        "The message breaks its schema: {what}.",
+        "Compare it with schemas/json/; publish it again once it is valid.",
+    ),
+    "message.too-large": ErrorKind(
+        "The message is {size} bytes; a record holds at most {limit}.",
+        "Split it, or pass the bytes by staging.",
+    ),
+    # -- keys and staging -------------------------------------------------------------------------------------------
+    "key.destroyed": ErrorKind(
+        "The job's key was destroyed; nothing sealed under it can be read again.",
+        "Ingest the documents again: an erased job stays erased.",
+    ),
+    "key.unknown": ErrorKind(
+        "There is no key for this job.", "Check CRADLE_KEYS_URL: the key store may be another installation's."
+    ),
+    "staging.missing": ErrorKind(
+        "A staged object is gone.",
+        "Ingest the document again; check who else deletes from the staging store.",
+    ),
+    "staging.tampered": ErrorKind(
+        "A staged object does not open under its job's key.",
+        "Ingest the document again; check the store's access log.",
+    ),
+    "staging.name": ErrorKind("A staging name is malformed.", "Names are lower-case words and ids joined by '/'."),
+    # -- customers, parameters, jobs --------------------------------------------------------------------------------
+    "customer.unknown": ErrorKind(
+        "No customer is called {customer!r}.", "Add it with `cradle customer add {customer}`."
+    ),
+    "customer.id": ErrorKind(
+        "A customer id is 1 to 63 of a-z, 0-9 and '-'.", "Choose an id of that form, for example 'acme-gmbh'."
+    ),
+    "parameters.unknown": ErrorKind(
+        "Customer {customer!r} has no parameters of version {version}.",
+        "List them with `cradle customer show {customer}`.",
+    ),
+    "parameters.invalid": ErrorKind(
+        "The parameters are not valid: {what}.", "Correct the named fields and add them again."
+    ),
+    "job.unknown": ErrorKind("There is no job {job}.", "List the jobs with `cradle jobs`."),
+    "job.closed": ErrorKind(
+        "The job already has its manifest; it takes no further documents.",
+        "Use a new reference for a new job.",
+    ),
+    "job.erased": ErrorKind("The job was erased at {when}.", "Ingest the documents again for a new job."),
+    "job.empty": ErrorKind(
+        "The job has no document that could be baked.",
+        "`cradle job {job}` tells why each failed; ingest again.",
+    ),
+    "job.manifest": ErrorKind(
+        "A second manifest disagrees with the first.", "A job closes once; use a new reference for a new job."
+    ),
+    # -- documents at admission -------------------------------------------------------------------------------------
+    "source.root": ErrorKind(
+        "The object lies under none of the customer's roots.",
+        "Allow the root with `cradle customer add --root`, or move it.",
+    ),
+    "source.path": ErrorKind(
+        "The document's path is not a clean relative path.",
+        "Use '/'-separated names without '..' or a leading '/'.",
+    ),
+    "source.missing": ErrorKind("The object does not exist.", "Upload it, then publish its ingest event again."),
+    "source.digest": ErrorKind(
+        "The object's SHA-256 is not the one its event declares.",
+        "Upload it whole, then publish its event again.",
+    ),
+    "source.empty": ErrorKind("The document is empty.", "Leave it out, or send the file with its content."),
+    "source.scheme": ErrorKind(
+        "A source of scheme {scheme!r} cannot be read.", "Use a folder, a file, or s3://bucket/prefix."
+    ),
+    "document.needs-ocr": ErrorKind(
+        "A document of type {kind} holds pictures of text; recognition is not part of this release.",
+        "Send a version with a text layer.",
+    ),
+    "document.type": ErrorKind("Documents of type {kind} are not supported.", "docs/formats.md lists what is."),
+    "document.encrypted": ErrorKind("The document is encrypted.", "Send it without a password."),
+    "document.broken": ErrorKind("The document cannot be read as {kind}.", "Open and save it again, then send it."),
+    "document.no-text": ErrorKind("The document holds no text.", "Leave it out, or send a version with text."),
+    # -- engines ----------------------------------------------------------------------------------------------------
+    "engine.unknown": ErrorKind("There is no {port} engine called {name!r}.", "Choose one of: {known}."),
+    "engine.missing": ErrorKind("The {name} engine needs {what}.", "Install it: pip install 'cradle[torch]'."),
+    "engine.weights": ErrorKind(
+        "The weights of {name} are not those that are pinned.",
+        "Reinstall the package or correct the pinned revision.",
+    ),
+    # -- the delivery -----------------------------------------------------------------------------------------------
+    "delivery.unexpected": ErrorKind(
+        "The {stage} stage failed {attempts} times with an error it does not know ({kind}).",
+        "Read the log at that time, mend the cause, then redrive the dead letter.",
+    ),
+    "dependency.away": ErrorKind(
+        "{name} does not answer.", "Start it, or correct its URL; `cradle doctor` checks each dependency."
+    ),
+    # -- the flow ---------------------------------------------------------------------------------------------------
+    "topology.invalid": ErrorKind("topics.yaml is not valid: {what}.", "Correct the entry it names."),
+    "topology.cycle": ErrorKind("The flow has a cycle: {path}.", "Let one of these stages write another topic."),
+    "topology.unread": ErrorKind(
+        "Nobody reads topic {topic!r}.",
+        "Add it to a stage's `reads`, mark it `reserved: true`, or delete it.",
+    ),
+    "topology.unwritten": ErrorKind(
+        "Nobody writes topic {topic!r}, which stage {stage!r} reads.",
+        "Add it to a stage's `writes`, or state its `origin`.",
+    ),
+    "topology.no-folder": ErrorKind(
+        "Stage {stage!r} has no folder.", "Add consumers/{stage}/ with a `stage` function."
+    ),
+    "topology.unknown-topic": ErrorKind("Stage {stage!r} names topic {topic!r}, which is not declared.", "Declare it."),
+    "topology.partitions": ErrorKind(
+        "Topic {topic!r} has {found} partitions; {wanted} were asked for, and Kafka cannot remove any.",
+        "Raise `partitions` in topics.yaml, or make a new topic.",
+    ),
+    # -- settings and wrong use -------------------------------------------------------------------------------------
+    "settings.invalid": ErrorKind(
+        "A setting is not valid: {what}.", "`cradle doctor --settings` shows where each came from."
+    ),
+    "settings.scheme": ErrorKind(
+        "No {port} adapter opens {scheme!r}.", "Use one of: {known}; the setting is CRADLE_{setting}."
+    ),
+    "image.unknown": ErrorKind("There is no image for {name!r}.", "`cradle jobs` lists what has been baked."),
+    "image.broken": ErrorKind("The image is not one of ours or is damaged: {what}.", "Bake the job again."),
+}
+
+
+class CradleError(Exception):
+    """An error with a code of the catalogue. `str()` gives its sentence, `next_step` what to do.
+
+    Raises KeyError if `code` is not in the catalogue or a detail of its templates is missing: a mistake of ours.
+    """
+
+    def __init__(self, code: str, **details: object) -> None:
+        kind = CATALOGUE[code]
+        self.code = code
+        self.sentence = kind.sentence.format(**details)
+        self.next_step = kind.next_step.format(**details)
+        super().__init__(self.sentence)
+
+
+class Permanent(CradleError):
+    """This message can never pass, however often it is tried: a dead letter at once."""
+
+
+class Retryable(CradleError):
+    """A dependency is away. The stage pauses and resumes by itself; no message is blamed."""

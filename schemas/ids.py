@@ -1,0 +1,74 @@
+"""Ids are derived, never drawn: the same work has the same id after any crash, on any machine.
+
+What stands in the open (a document's id) is an HMAC under the job's key, so nobody can confirm a guessed path or
+file, and nobody can at all once the key is gone.
+"""
+
+import hashlib
+import hmac
+import re
+import unicodedata
+from typing import Annotated, Final
+from uuid import UUID, uuid5
+
+from pydantic import AfterValidator, StringConstraints
+
+from schemas.errors import Permanent
+
+NAMESPACE: Final = UUID("3c8a0c52-5f0e-5d0a-9a5e-6a2b1f6d7e11")
+"""Root of every UUIDv5 of ours. Changing it would make every id new."""
+
+CUSTOMER_ID: Final = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$"
+DOCUMENT_ID: Final = r"^[0-9a-f]{32}$"
+SHA256_HEX: Final = r"^[0-9a-f]{64}$"
+
+CustomerId = Annotated[str, StringConstraints(pattern=CUSTOMER_ID)]
+DocumentId = Annotated[str, StringConstraints(pattern=DOCUMENT_ID)]
+Sha256 = Annotated[str, StringConstraints(pattern=SHA256_HEX)]
+
+
+def check_customer_id(customer: str) -> str:
+    """Returns `customer`. Raises Permanent `customer.id` unless it is a lower-case DNS label of at most 63 letters."""
+    if not re.fullmatch(CUSTOMER_ID, customer):
+        raise Permanent("customer.id")
+    return customer
+
+
+def clean_path(path: str) -> str:
+    """A document's path in NFC. Raises Permanent `source.path` unless it is relative, '/'-separated and clean."""
+    path = unicodedata.normalize("NFC", path)
+    parts = path.split("/")
+    if not path or len(path.encode()) > 4096 or "\0" in path or any(part in ("", ".", "..") for part in parts):
+        raise Permanent("source.path")
+    return path
+
+
+def _valid_path(path: str) -> str:
+    try:
+        return clean_path(path)
+    except Permanent as error:
+        raise ValueError(error.sentence) from error
+
+
+DocumentPath = Annotated[str, AfterValidator(_valid_path)]
+"""A document's path within its source, '/'-separated, NFC; an archive's member is `archive.zip!/member`."""
+
+
+def job_id(customer: str, reference: str) -> UUID:
+    """The job that `customer` calls `reference`: the same reference twice is the same job."""
+    return uuid5(NAMESPACE, f"job\0{customer}\0{reference}")
+
+
+def document_id(job_key: bytes, path: str, sha256: str) -> str:
+    """32 hex digits: the first half of HMAC-SHA256 under the job's key over path and content hash."""
+    return hmac.new(job_key, f"document\0{path}\0{sha256}".encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def message_id(job: UUID, stage: str, source: UUID, ordinal: int) -> UUID:
+    """The `ordinal`-th output that `stage` makes of the message `source` in `job`."""
+    return uuid5(NAMESPACE, f"message\0{job}\0{stage}\0{source}\0{ordinal}")
+
+
+def clear_message_id(value: bytes) -> UUID:
+    """The id of a record that came without one, from a foreign client: the same bytes are the same message."""
+    return uuid5(NAMESPACE, f"clear\0{hashlib.sha256(value).hexdigest()}")

@@ -1,0 +1,56 @@
+"""`chunked`: a run of a document's chunks, with the stretch of text they lie in.
+
+A document of many chunks makes several of these. Each carries `text`, the document's text from `text_start` on, long
+enough to hold all of its chunks; the stretches of one document overlap or touch and together are its whole text.
+"""
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from schemas.messages._base import Message, Part
+from schemas.messages.documents import Document
+
+Offset = Annotated[int, Field(ge=0)]
+"""Counts Unicode code points from the start of the document's extracted text."""
+
+
+class PageSpan(Part):
+    """Where a page's text lies: `document_text[start:end]`."""
+
+    number: Annotated[int, Field(ge=1)]
+    start: Offset
+    end: Offset
+
+
+class Chunk(Part):
+    """A token-bounded passage: `document_text[start:end]` gives back its text exactly."""
+
+    ordinal: Annotated[int, Field(ge=0)]
+    """0-based within the document, in reading order."""
+    start: Offset
+    end: Offset
+    tokens: Annotated[int, Field(ge=1)]
+    page: Annotated[int, Field(ge=1)] | None = None
+    """1-based page on which it begins; None where the format has no pages."""
+    headings: tuple[str, ...] = ()
+    """The headings above it, outermost first."""
+
+
+class ChunksMade(Message):
+    TYPE: ClassVar[str] = "cradle.chunks.v1"
+
+    document: Document
+    title: str | None = None
+    language: str | None = None
+    """ISO 639-1, where detected."""
+    text_length: Offset
+    """Length of the whole document's extracted text."""
+    text_start: Offset
+    text: str
+    pages: tuple[PageSpan, ...] = ()
+    """Those that meet this stretch of text."""
+    chunks: Annotated[tuple[Chunk, ...], Field(min_length=1)]
+
+    def text_of(self, chunk: Chunk) -> str:
+        return self.text[chunk.start - self.text_start : chunk.end - self.text_start]

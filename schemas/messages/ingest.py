@@ -1,0 +1,50 @@
+"""`ingest`: what upstream systems publish. The only message that may also travel as clear JSON."""
+
+from typing import Annotated, ClassVar
+from uuid import UUID
+
+from pydantic import Field, model_validator
+
+from schemas.ids import CustomerId, DocumentPath, Sha256, job_id
+from schemas.messages._base import Message, Part
+
+
+class DocumentReference(Part):
+    """One input file by reference, never its bytes."""
+
+    path: DocumentPath
+    """Its name within the source, as search results will show it."""
+    uri: Annotated[str, Field(min_length=1, max_length=4096)]
+    """`s3://bucket/key` or `file:///path` under a root allowed for the customer; `staged:NAME` once sealed."""
+    sha256: Sha256 | None = None
+    """Checked against the bytes if given; required for `staged:`."""
+    size: Annotated[int, Field(ge=0)] | None = None
+    """Bytes, for progress only."""
+
+
+class Manifest(Part):
+    """Closes the job: how many distinct documents were submitted over all its batches."""
+
+    documents: Annotated[int, Field(ge=0)]
+
+
+class DocumentsSubmitted(Message):
+    """A batch of references, or the manifest that closes the job, or both."""
+
+    TYPE: ClassVar[str] = "cradle.ingest.v1"
+
+    customer: CustomerId
+    reference: Annotated[str, Field(min_length=1, max_length=256)]
+    """The upstream's own name of the job: the same reference twice is the same job."""
+    documents: Annotated[tuple[DocumentReference, ...], Field(max_length=1024)] = ()
+    manifest: Manifest | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "DocumentsSubmitted":
+        if not self.documents and self.manifest is None:
+            raise ValueError("an ingest event carries documents, a manifest, or both")
+        return self
+
+    @property
+    def job(self) -> UUID:
+        return job_id(self.customer, self.reference)
