@@ -28,7 +28,7 @@ SEGMENT_BYTES: Final = 64 * 1024
 
 
 def seal(key: bytes, plaintext: bytes, *, associated: bytes, nonce: bytes) -> bytes:
-    """One frame: 29 bytes longer than `plaintext`. `nonce` is 12 fresh random bytes; `associated` is bound but not stored."""
+    """One frame: 29 bytes longer than `plaintext`. `nonce`: 12 random bytes; `associated`: bound, not stored."""
     head = bytes([FRAME_VERSION])
     return head + nonce + AESGCM(key).encrypt(nonce, plaintext, head + associated)
 

@@ -100,7 +100,7 @@ class Jobs(Protocol):
         """Raises Permanent `key.destroyed` or `key.unknown`."""
 
     async def open(self, customer: str, reference: str) -> UUID:
-        """Opens the job of an ingest event: key and ledger row, with the customer's newest parameters. Twice is harmless.
+        """Opens the job of an ingest event: key and ledger row, with the newest parameters. Twice is harmless.
 
         Raises Permanent `customer.unknown` or `parameters.unknown`.
         """
