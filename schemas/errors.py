@@ -66,6 +66,9 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
     "customer.id": ErrorKind(
         "A customer id is 1 to 63 of a-z, 0-9 and '-'.", "Choose an id of that form, for example 'acme-gmbh'."
     ),
+    "customer.invalid": ErrorKind(
+        "The customer's entry is not valid: {what}.", "Correct the named fields and add it again."
+    ),
     "parameters.unknown": ErrorKind(
         "Customer {customer!r} has no parameters of version {version}.",
         "List them with `cradle customer show {customer}`.",
@@ -95,11 +98,18 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
         "The document's path is not a clean relative path.",
         "Use '/'-separated names without '..' or a leading '/'.",
     ),
-    "source.missing": ErrorKind("The object does not exist.", "Upload it, then publish its ingest event again."),
+    "source.missing": ErrorKind("The object does not exist.", "Upload it, then ingest it under a new reference."),
+    "source.unreadable": ErrorKind(
+        "The object cannot be read.", "Correct its permissions, then ingest it under a new reference."
+    ),
+    "source.changed": ErrorKind(
+        "The file changed while it was read.", "Ingest it under a new reference once it is written."
+    ),
     "source.digest": ErrorKind(
         "The object's SHA-256 is not the one its event declares.",
-        "Upload it whole, then publish its event again.",
+        "Upload it whole, then ingest it under a new reference.",
     ),
+    "source.too-large": ErrorKind("The document is larger than {limit} bytes.", "Split it, then ingest the pieces."),
     "source.empty": ErrorKind("The document is empty.", "Leave it out, or send the file with its content."),
     "source.scheme": ErrorKind(
         "A source of scheme {scheme!r} cannot be read.", "Use a folder, a file, or s3://bucket/prefix."
@@ -110,6 +120,9 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
     ),
     "document.type": ErrorKind("Documents of type {kind} are not supported.", "docs/formats.md lists what is."),
     "document.encrypted": ErrorKind("The document is encrypted.", "Send it without a password."),
+    "document.nested": ErrorKind(
+        "Archives lie within archives more than {limit} deep.", "Unpack it, then ingest what it holds."
+    ),
     "document.broken": ErrorKind("The document cannot be read as {kind}.", "Open and save it again, then send it."),
     "document.no-text": ErrorKind("The document holds no text.", "Leave it out, or send a version with text."),
     # -- engines ----------------------------------------------------------------------------------------------------

@@ -42,6 +42,10 @@ class Output:
     document: str | None = None
     topic: str | None = None
     """Needed only where the stage writes more than one topic."""
+    identity: UUID | None = None
+    """What its id derives from where two inputs may rightly make the same output: `message_id(job, stage, identity, 0)`
+    in place of the input's id and the output's ordinal. `admit` names the document, so that a document submitted in
+    two events is worked on once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,7 @@ class Outcome:
     opens: Mapping[str, int] = field(default_factory=dict)
     """Units of work opened, by document: outputs times reading stages."""
     documents: tuple[NewDocument, ...] = ()
+    """Documents met. One the job knows already changes nothing: neither its row nor, by `opens`, its open work."""
     manifest: int | None = None
     """The number of documents the job's manifest states, where this message carried it."""
     items: int = 0
