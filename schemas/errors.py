@@ -166,6 +166,8 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
     "settings.scheme": ErrorKind(
         "No {port} adapter opens {scheme!r}.", "Use one of: {known}; the setting is CRADLE_{setting}."
     ),
+    "service.start": ErrorKind("{name} did not start or stop in time.", "Read its log: {log}"),
+    "service.missing": ErrorKind("{name} needs {what}.", "Install it: {how}."),
     "image.unknown": ErrorKind("There is no image for {name!r}.", "`cradle jobs` lists what has been baked."),
     "image.broken": ErrorKind("The image is not one of ours or is damaged: {what}.", "Bake the job again."),
 }
