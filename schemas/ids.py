@@ -37,8 +37,11 @@ def check_customer_id(customer: str) -> str:
 def clean_path(path: str) -> str:
     """A document's path in NFC. Raises Permanent `source.path` unless it is relative, '/'-separated and clean."""
     path = unicodedata.normalize("NFC", path)
-    parts = path.split("/")
-    if not path or len(path.encode()) > 4096 or "\0" in path or any(part in ("", ".", "..") for part in parts):
+    try:
+        size = len(path.encode())
+    except UnicodeEncodeError:  # a file name that is not UTF-8 reaches Python with lone surrogates
+        raise Permanent("source.path") from None
+    if not 0 < size <= 4096 or "\0" in path or any(part in ("", ".", "..") for part in path.split("/")):
         raise Permanent("source.path")
     return path
 
@@ -72,3 +75,7 @@ def message_id(job: UUID, stage: str, source: UUID, ordinal: int) -> UUID:
 def clear_message_id(value: bytes) -> UUID:
     """The id of a record that came without one, from a foreign client: the same bytes are the same message."""
     return uuid5(NAMESPACE, f"clear\0{hashlib.sha256(value).hexdigest()}")
+
+
+NO_JOB: Final = UUID(int=0)
+"""Stands for the job of a record that could not be opened."""

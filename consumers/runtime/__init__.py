@@ -1,4 +1,8 @@
-"""Delivery: polls, opens, skips, publishes, seals, records, commits, retries, dead-letters. Knows no stage."""
+"""Delivery: polls, opens, skips, publishes, seals, records, commits, retries, dead-letters. Knows no stage.
+
+One concern a file, in the order of a poll: `worker` polls and commits, `delivery` takes the steps, `opening` opens and
+skips, `attempts` runs the stage, `settling` and `dead_letters` seal what it made, `offsets` says what may be committed.
+"""
 
 from consumers.runtime.contract import (
     Done,
@@ -12,16 +16,19 @@ from consumers.runtime.contract import (
     Refused,
     StageFactory,
 )
+from consumers.runtime.runtime import Options, Runtime
 
 __all__ = [
     "Done",
     "Failed",
     "Handle",
     "Held",
+    "Options",
     "Outcome",
     "Output",
     "Ports",
     "Received",
     "Refused",
+    "Runtime",
     "StageFactory",
 ]

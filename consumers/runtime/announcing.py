@@ -1,0 +1,74 @@
+"""The outbox and the sweep: what any process of any stage does on the side.
+
+A completed job stands in the ledger's outbox until its `bake-ready` is published. Several processes may publish it;
+the id is the same, so it is baked once.
+"""
+
+import asyncio
+
+import structlog
+
+from consumers.runtime.runtime import Runtime
+from consumers.runtime.settling import seal_message
+from infra.ledger import Announcement
+from operations import erasure
+from schemas import envelope, ids
+from schemas.errors import CradleError, Permanent, Retryable
+from schemas.messages import JobCompleted
+from schemas.topology import Origin
+
+log = structlog.get_logger()
+
+
+async def announce_completed(runtime: Runtime) -> int:
+    """Publishes what the outbox holds and returns how many jobs that were. Raises Retryable."""
+    waiting = await runtime.ports.ledger.announcements()
+    for announcement in waiting:
+        await _announce(announcement, runtime)
+    return len(waiting)
+
+
+async def keep_announcing(runtime: Runtime, *, every: float = 0.5) -> None:
+    """Announces until cancelled. A dependency that is away is the poll's to report; here it only costs time."""
+    while True:
+        try:
+            await announce_completed(runtime)
+        except Retryable:
+            pass
+        except CradleError as error:
+            log.error("a completed job cannot be announced", code=error.code)
+        await asyncio.sleep(every)
+
+
+async def keep_sweeping(runtime: Runtime) -> None:
+    """Erases jobs whose retention is over, until cancelled."""
+    while True:
+        try:
+            await erasure.sweep(
+                ledger=runtime.ports.ledger, keys=runtime.keys, staging=runtime.staging, now=runtime.ports.clock()
+            )
+        except CradleError as error:
+            log.warning("the sweep could not finish", code=error.code)
+        await asyncio.sleep(runtime.options.sweep_seconds)
+
+
+async def _announce(announcement: Announcement, runtime: Runtime) -> None:
+    job = announcement.job
+    topic = next(name for name, topic in runtime.topology.topics.items() if topic.origin is Origin.COMPLETION)
+    to = envelope.Address(
+        id=ids.message_id(job, "completion", job, announcement.generation),
+        type=JobCompleted.TYPE,
+        source="/cradle/completion",
+        job=job,
+        time=runtime.ports.clock(),
+        key_id=str(job),
+    )
+    message = JobCompleted(customer=announcement.customer, generation=announcement.generation)
+    try:
+        key = await runtime.ports.jobs.key(job)
+    except Permanent as error:
+        if error.code != "key.destroyed":
+            raise
+    else:
+        await runtime.broker.publish([seal_message(message, topic=topic, key=key, to=to, runtime=runtime)])
+    await runtime.ports.ledger.announced(announcement)

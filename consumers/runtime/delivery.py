@@ -1,0 +1,132 @@
+"""The steps of one poll: open and skip, run, publish, record. Committing is the caller's, from what is returned.
+
+At least once from the broker, effectively once by ids and the ledger: an output published twice has the same id, and
+an outcome recorded twice counts once. So a crash between any two steps costs only time.
+"""
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from consumers.runtime import dead_letters
+from consumers.runtime.attempts import Attempts
+from consumers.runtime.contract import Handle, Held, Outcome
+from consumers.runtime.metrics import Metrics
+from consumers.runtime.opening import OpenedPoll, Unreadable, open_poll
+from consumers.runtime.runtime import Runtime
+from consumers.runtime.settling import Settled, settle
+from infra import ledger
+from infra.broker import StoredRecord
+from schemas.errors import Permanent, Retryable
+from schemas.ids import NO_JOB
+
+Offset = tuple[str, int, int]
+"""Topic, partition, offset."""
+
+
+@dataclass(slots=True)
+class Delivered:
+    """What became of a poll. A record that is not finished has no outcome yet and is to be read again."""
+
+    finished: set[Offset] = field(default_factory=set)
+    held: dict[Offset, float] = field(default_factory=dict)
+    """Seconds to wait before reading it again."""
+    away: Retryable | None = None
+    """The dependency that ended the poll early."""
+
+    def finish(self, records: Sequence[StoredRecord]) -> None:
+        self.finished.update((record.topic, record.partition, record.offset) for record in records)
+
+
+class Delivery:
+    """Delivers polls to one stage. `beat` is called whenever there is progress."""
+
+    def __init__(
+        self, stage: str, handle: Handle, runtime: Runtime, metrics: Metrics, beat: Callable[[], None] = lambda: None
+    ) -> None:
+        self._stage = stage
+        self._runtime = runtime
+        self._metrics = metrics
+        self._beat = beat
+        self._attempts = Attempts(stage, handle, most=runtime.options.attempts, beat=beat)
+
+    async def deliver(self, poll: Sequence[StoredRecord]) -> Delivered:
+        """Steps 1 to 4. Raises nothing that a record, a stage or a dependency can cause."""
+        delivered = Delivered()
+        try:
+            opened = await open_poll(self._stage, poll, self._runtime)
+            self._drop(opened.skipped, delivered)
+            await self._quarantine(opened.unreadable, delivered)
+            inputs = {message: one.received for message, one in opened.messages.items()}
+            async with aclosing(self._attempts.outcomes(inputs)) as outcomes:
+                await self._settle_all(outcomes, opened, delivered)
+        except Retryable as away:
+            delivered.away = away
+        return delivered
+
+    async def _settle_all(
+        self, outcomes: AsyncIterator[tuple[Outcome, int]], opened: OpenedPoll, delivered: Delivered
+    ) -> None:
+        """Takes outcomes as they come, in groups, so that early ones travel on while the stage still works."""
+        options = self._runtime.options
+        group: list[Settled] = []
+        since = time.monotonic()
+        away: Retryable | None = None
+        try:
+            async for outcome, attempt in outcomes:
+                source = opened.messages[outcome.input.id]
+                records = [source.record, *opened.duplicates.get(outcome.input.id, ())]
+                if isinstance(outcome, Held):
+                    record = source.record
+                    delivered.held[record.topic, record.partition, record.offset] = outcome.seconds
+                    self._metrics.held.inc()
+                    continue
+                try:
+                    group.append(await settle(self._stage, outcome, source, attempt, self._runtime))
+                except Permanent:  # key.destroyed: the job was erased while the stage worked
+                    self._drop(records, delivered)
+                if len(group) >= options.flush_outcomes or time.monotonic() - since >= options.flush_seconds:
+                    await self._flush(group, opened, delivered)
+                    group, since = [], time.monotonic()
+        except Retryable as error:
+            away = error
+        await self._flush(group, opened, delivered)  # what the stage finished before its dependency went away
+        if away is not None:
+            raise away
+
+    async def _flush(self, group: list[Settled], opened: OpenedPoll, delivered: Delivered) -> None:
+        """Publishes a group whole, then records it in one transaction: steps 3 and 4."""
+        if not group:
+            return
+        await self._runtime.broker.publish([record for settled in group for record in settled.records])
+        outcomes = [settled.outcome for settled in group]
+        await self._runtime.ports.ledger.record(self._stage, outcomes, now=self._runtime.ports.clock())
+        for settled in group:
+            message = settled.source.received.id
+            delivered.finish([settled.source.record, *opened.duplicates.get(message, ())])
+            (self._metrics.failed if settled.outcome.code else self._metrics.done).inc()
+            for code in settled.dead_letters:
+                self._metrics.dead_letters.labels(self._stage, code).inc()
+        self._beat()
+        for job in {outcome.job for outcome in outcomes}:
+            await self._runtime.progress.changed(job)
+
+    async def _quarantine(self, unreadable: list[Unreadable], delivered: Delivered) -> None:
+        if not unreadable:
+            return
+        letters = [await dead_letters.seal_unreadable(self._stage, one, self._runtime) for one in unreadable]
+        await self._runtime.broker.publish(letters)
+        outcomes = [
+            ledger.Outcome(message=one.id, job=NO_JOB, document=None, closes=False, code=one.error.code)
+            for one in unreadable
+        ]
+        await self._runtime.ports.ledger.record(self._stage, outcomes, now=self._runtime.ports.clock())
+        delivered.finish([one.record for one in unreadable])
+        for one in unreadable:
+            self._metrics.failed.inc()
+            self._metrics.dead_letters.labels(self._stage, one.error.code).inc()
+
+    def _drop(self, records: Sequence[StoredRecord], delivered: Delivered) -> None:
+        delivered.finish(records)
+        self._metrics.skipped.inc(len(records))

@@ -1,0 +1,69 @@
+"""/livez, /readyz and /metrics of one process."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from consumers.runtime.metrics import Metrics
+
+
+@dataclass(slots=True)
+class Health:
+    """Alive while polls or outcomes keep coming; ready while consuming with every dependency there."""
+
+    stage: str
+    stuck_seconds: float
+    consuming: bool = False
+    away: str | None = None
+    """The sentence of the dependency that is waited for."""
+    last_beat: float = field(default_factory=time.monotonic)
+
+    def beat(self) -> None:
+        self.last_beat = time.monotonic()
+
+    @property
+    def idle_seconds(self) -> float:
+        return time.monotonic() - self.last_beat
+
+    @property
+    def alive(self) -> bool:
+        return self.idle_seconds <= self.stuck_seconds
+
+    @property
+    def ready(self) -> bool:
+        return self.consuming and self.away is None
+
+
+def health_app(health: Health, metrics: Metrics) -> Starlette:
+    async def livez(_: Request) -> Response:
+        body = {"stage": health.stage, "alive": health.alive, "seconds_since_progress": round(health.idle_seconds, 1)}
+        return JSONResponse(body, status_code=200 if health.alive else 503)
+
+    async def readyz(_: Request) -> Response:
+        body = {"stage": health.stage, "ready": health.ready, "waiting_for": health.away}
+        return JSONResponse(body, status_code=200 if health.ready else 503)
+
+    async def metrics_text(_: Request) -> Response:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics_text)])
+
+
+class HealthServer(uvicorn.Server):
+    """A uvicorn server that leaves the process's signals to the stage."""
+
+    def __init__(self, health: Health, metrics: Metrics, host: str, port: int) -> None:
+        app = health_app(health, metrics)
+        super().__init__(uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, lifespan="off"))
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

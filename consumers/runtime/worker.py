@@ -1,0 +1,226 @@
+"""Consumes a stage's topics with FastStream on aiokafka: batches, manual acknowledgement with explicit offsets.
+
+FastStream's own acknowledgement is off: by default it commits before the work is done. Its parser is replaced, since
+it decodes headers and drops a whole poll for one that is not text. What a handler raises it swallows, after which the
+consumer would go on past the failed poll; so nothing is raised here, and an unfinished record is sought again.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import IllegalStateError, KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
+
+from consumers.runtime.contract import Handle
+from consumers.runtime.delivery import Delivered, Delivery
+from consumers.runtime.health import Health
+from consumers.runtime.metrics import Metrics
+from consumers.runtime.offsets import committable
+from consumers.runtime.runtime import Runtime
+from infra.broker import StoredRecord
+from schemas.errors import Retryable
+
+log = structlog.get_logger()
+
+DAY_MS = 24 * 60 * 60 * 1000
+
+
+class Worker:
+    """One member of a stage's consumer group, named after the stage."""
+
+    def __init__(self, stage: str, handle: Handle, runtime: Runtime) -> None:
+        self.stage = stage
+        self.metrics = Metrics(stage)
+        self.health = Health(stage, runtime.options.stuck_seconds)
+        self._runtime = runtime
+        self._delivery = Delivery(stage, handle, runtime, self.metrics, self.health.beat)
+        self._resuming: set[asyncio.Task[None]] = set()
+        self._failures = 0
+        self._stopping = False
+        self._poll: asyncio.Task[None] | None = None
+        self._broker = KafkaBroker(
+            runtime.broker_url.removeprefix("kafka://").split(","),
+            logger=_quiet(),
+            graceful_timeout=runtime.options.drain_seconds,
+            allow_auto_create_topics=False,
+            apply_types=False,
+        )
+        options = runtime.options
+        self._subscriber = self._broker.subscriber(
+            *runtime.topology.stages[stage].reads,
+            batch=True,
+            group_id=stage,
+            group_instance_id=options.instance,
+            ack_policy=AckPolicy.MANUAL,
+            auto_offset_reset="earliest",
+            max_records=options.poll_records,
+            batch_timeout_ms=int(options.poll_wait * 1000),
+            max_partition_fetch_bytes=4 * 1024 * 1024,
+            # a long poll is no reason to lose the partitions: heartbeats go on, and /livez watches for real hangs
+            max_poll_interval_ms=DAY_MS,
+            session_timeout_ms=10_000,
+            heartbeat_interval_ms=2_000,
+            parser=_raw_poll,
+            decoder=_records,
+        )
+        self._subscriber(self._on_poll)
+
+    async def start(self) -> None:
+        """Joins the group. Waits for a broker that is away, saying so once."""
+        while not self._stopping:
+            try:
+                await self._broker.start()
+                break
+            except (KafkaError, OSError):
+                await self._broker.stop()
+                await self._wait_for(Retryable("dependency.away", name="Kafka"))
+        if self._stopping:
+            return
+        self._watch_polls(self._consumer)
+        self.health.consuming = True
+        self._dependency_is_back()
+
+    async def stop(self) -> None:
+        """Lets the poll in hand finish within the drain time, then leaves the group."""
+        self._stopping = True
+        self.health.consuming = False
+        for task in self._resuming:
+            task.cancel()
+        if self._poll is not None:
+            _, running = await asyncio.wait({self._poll}, timeout=self._runtime.options.drain_seconds)
+            for task in running:
+                task.cancel()  # nothing of it is committed: it is delivered again
+        await self._broker.stop()
+
+    @property
+    def _consumer(self) -> AIOKafkaConsumer:
+        consumer = self._subscriber.consumer
+        assert consumer is not None
+        return consumer
+
+    async def _on_poll(self, records: tuple[Any, ...]) -> None:
+        if self._stopping:
+            return
+        poll = [_stored(record) for record in records]
+        self._poll = asyncio.create_task(self._deliver(poll))
+        try:
+            await self._poll
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+        except Exception as error:
+            # a mistake of ours: nothing is committed, and the log gets the place but not the content
+            log.error("delivery failed", stage=self.stage, kind=type(error).__name__)
+            self._read_again(poll, Delivered(away=Retryable("dependency.away", name="the runtime")))
+
+    async def _deliver(self, poll: list[StoredRecord]) -> None:
+        with self.metrics.poll_seconds.time():
+            delivered = await self._delivery.deliver(poll)
+            await self._commit(poll, delivered)
+        self._read_again(poll, delivered)
+        if delivered.away is not None:
+            await self._wait_for(delivered.away)
+        else:
+            self._dependency_is_back()
+
+    async def _commit(self, poll: list[StoredRecord], delivered: Delivered) -> None:
+        """Commits what is finished. A refusal (the group has moved on) costs one skip by whoever has the partition."""
+        offsets, _ = committable(poll, delivered.finished)
+        mine = self._consumer.assignment()
+        commit = {TopicPartition(*partition): offset for partition, offset in offsets.items()}
+        commit = {partition: offset for partition, offset in commit.items() if partition in mine}
+        if not commit:
+            return
+        try:
+            await self._consumer.commit(commit)
+        except (KafkaError, IllegalStateError) as error:
+            log.warning("offsets not committed", stage=self.stage, kind=type(error).__name__)
+
+    def _read_again(self, poll: list[StoredRecord], delivered: Delivered) -> None:
+        """Seeks each unfinished partition back, and pauses it for as long as a stage holds one of its records."""
+        _, again = committable(poll, delivered.finished)
+        mine = self._consumer.assignment()
+        for (topic, number), offset in again.items():
+            partition = TopicPartition(topic, number)
+            if partition not in mine:
+                continue
+            self._consumer.seek(partition, offset)
+            seconds = max((s for (t, n, _), s in delivered.held.items() if (t, n) == (topic, number)), default=0.0)
+            if seconds > 0:
+                self._consumer.pause(partition)
+                task = asyncio.create_task(self._resume_later(partition, seconds))
+                self._resuming.add(task)
+                task.add_done_callback(self._resuming.discard)
+
+    async def _resume_later(self, partition: TopicPartition, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        with contextlib.suppress(IllegalStateError, KafkaError):  # the partition has moved to another member
+            self._consumer.resume(partition)
+
+    async def _wait_for(self, away: Retryable) -> None:
+        """Waits before the next try: longer each time, with jitter, told once."""
+        if self.health.away is None:
+            log.warning("waiting for a dependency", stage=self.stage, code=away.code, what=away.sentence)
+        self.health.away = away.sentence
+        self.metrics.waiting.set(1)
+        first, longest = self._runtime.options.retry_seconds
+        seconds = min(longest, first * 2**self._failures) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+        self._failures += 1
+        deadline = asyncio.get_running_loop().time() + seconds
+        while not self._stopping and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            self.health.beat()
+            await asyncio.sleep(min(left, 0.2))
+
+    def _dependency_is_back(self) -> None:
+        if self.health.away is not None:
+            log.info("the dependency is back", stage=self.stage)
+        self.health.away = None
+        self._failures = 0
+        self.metrics.waiting.set(0)
+
+    def _watch_polls(self, consumer: AIOKafkaConsumer) -> None:
+        """Lets each turn of FastStream's poll loop count as progress: an idle stage is alive."""
+        getmany = consumer.getmany
+
+        async def watched(*partitions: Any, **options: Any) -> Any:
+            self.health.beat()
+            return await getmany(*partitions, **options)
+
+        consumer.getmany = watched
+
+
+async def _raw_poll(records: tuple[Any, ...]) -> KafkaMessage:
+    """FastStream's parser, replaced: headers stay bytes."""
+    return KafkaMessage(raw_message=records, body=b"", consumer=FAKE_CONSUMER)
+
+
+async def _records(message: KafkaMessage) -> Any:
+    """FastStream's decoder, replaced: the handler gets the records as they are."""
+    return message.raw_message
+
+
+def _stored(record: Any) -> StoredRecord:
+    headers: list[tuple[str, bytes]] = [(name, content or b"") for name, content in record.headers]
+    return StoredRecord(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        key=record.key,
+        value=record.value or b"",
+        headers=headers,
+        timestamp_ms=record.timestamp,
+    )
+
+
+def _quiet() -> logging.Logger:
+    """FastStream's own log: warnings and worse only, since it would tell every poll."""
+    logger = logging.getLogger("cradle.faststream")
+    logger.setLevel(logging.WARNING)
+    return logger
