@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from infra.local.broker import EmbeddedBroker
+from infra.local.kafka import KafkaNode
 from infra.local.postgres import EmbeddedPostgres
 from infra.local.processes import free_port
 
@@ -86,6 +87,14 @@ def embedded_broker_url(embedded_broker: EmbeddedBroker) -> str:
 def kafka_url() -> str:
     """`kafka://HOST:PORT` of Apache Kafka; shared by all tests, so name topics and groups afresh."""
     return f"kafka://{require('KAFKA')}"
+
+
+@pytest.fixture
+def kafka_node(tmp_path: Path) -> Iterator[KafkaNode]:
+    """A throwaway Apache Kafka for this test alone, not started: to be killed and started again."""
+    node = KafkaNode(tmp_path / "kafka", Path(require("KAFKA_LIBS")))
+    yield node
+    node.kill()
 
 
 @pytest.fixture

@@ -37,9 +37,8 @@ def listens(port: int) -> bool:
 
 
 def private_folder(folder: Path) -> Path:
-    """Makes the folder, readable by its owner alone, and returns it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
+    """Makes the folder, for its owner alone, and returns it; one that exists stays as it is."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 
 
