@@ -1,6 +1,38 @@
-"""Extraction: a raw file's bytes to text with pages and headings, and the probe that names its type by content."""
+"""Extraction: a raw file's bytes to text with pages and headings, and the probe that names its type by content.
 
+Everything here is a pure function of the bytes (`path` only breaks ties), so that a sandboxed child can run it:
+no file, no network, no cache, no clock. All of it blocks: call it off the event loop.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Final
+
+from schemas.errors import Permanent
+
+READERS: Final[Mapping[str, str]] = {
+    "application/pdf": "engines.extraction.pdf:read",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "engines.extraction.office:read",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "engines.extraction.office:read",
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation": "engines.extraction.slides:read",
+    "application/vnd.oasis.opendocument.text": "engines.extraction.office:read",
+    "application/epub+zip": "engines.extraction.office:read",
+    "application/rtf": "engines.extraction.office:read",
+    "message/rfc822": "engines.extraction.mail:read",
+    "text/html": "engines.extraction.html:read",
+    "text/markdown": "engines.extraction.text:read_markdown",
+    "text/csv": "engines.extraction.text:read_table",
+    "text/plain": "engines.extraction.text:read_plain",
+}
+"""Which function reads a media type: `(data, media_type) -> Reading`. A type that is not here is not supported."""
+
+CONTAINERS: Final[Mapping[str, str]] = {
+    "application/zip": "engines.extraction.archives:zip_members",
+    "application/x-tar": "engines.extraction.archives:tar_members",
+    "message/rfc822": "engines.extraction.mail:attachments",
+}
+"""Which function lists a container's members: `(data) -> list[(path, bytes)]`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,30 +61,45 @@ class ExtractedHeading:
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """A document's text. `text` is what spans point into: NFC, '\\n' line ends, no markup but Markdown tables."""
+    """A document's text. `text` is what spans point into: NFC, '\\n' line ends, no markup but Markdown's lists,
+    tables and emphasis."""
 
     text: str
     pages: tuple[ExtractedPage, ...] = ()
     """Empty where the format has no pages; otherwise in order, together covering the text."""
     headings: tuple[ExtractedHeading, ...] = ()
+    """In order. A heading's span is its text, without a marker."""
     title: str | None = None
     language: str | None = None
+    """ISO 639-1, where detected."""
 
 
 def probe(data: bytes, path: str) -> Probe:
-    """Names the type of `data`; `path` only breaks ties between text formats."""
-    raise NotImplementedError
+    """Names the type of `data`; `path` only breaks ties between text formats. Never raises for any bytes."""
+    from engines.extraction.probing import probe as probe_content
+
+    return probe_content(data, path)
 
 
 def extract(data: bytes, media_type: str) -> Extracted:
     """The text of a document. Raises Permanent `document.broken`, `document.encrypted`, `document.no-text` or
     `document.type`. Deterministic: the same bytes give the same result on any machine. Blocking."""
-    raise NotImplementedError
+    from engines.extraction.reading import compose
+
+    return compose(_named(READERS, media_type)(data, media_type))
 
 
-def members(data: bytes, media_type: str) -> "list[tuple[str, bytes]]":
+def members(data: bytes, media_type: str) -> list[tuple[str, bytes]]:
     """Members of a ZIP or TAR, attachments of a mail, as (relative path, bytes), in order of their paths' bytes.
 
-    Raises Permanent `document.broken` or `document.encrypted`.
+    Raises Permanent `document.broken`, `document.encrypted` or `document.type`.
     """
-    raise NotImplementedError
+    found: list[tuple[str, bytes]] = _named(CONTAINERS, media_type)(data)
+    return sorted(found, key=lambda member: member[0].encode())
+
+
+def _named(table: Mapping[str, str], media_type: str) -> Any:
+    if media_type not in table:
+        raise Permanent("document.type", kind=media_type)
+    module, _, function = table[media_type].partition(":")
+    return getattr(import_module(module), function)

@@ -1,19 +1,31 @@
 """The tokenizer port: where the embedding model's tokens lie in a text."""
 
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.adapters import engine_adapter
 from schemas.parameters import EmbeddingConfig
+
+ADAPTERS: Final = {
+    "builtin": "engines.tokenizer.builtin:load",
+    "fake": "engines.tokenizer.fake:load",
+    "sentence-transformers": "engines.tokenizer.huggingface:load",
+}
 
 
 class Tokenizer(Protocol):
     special_tokens: int
     """Tokens the model adds around a text, counted against its limit."""
+    max_tokens: int
+    """What the model reads of a text, special tokens included."""
+    additive: bool
+    """Whether white space always parts two tokens, so that a passage cut at white space has exactly the tokens that
+    begin within it. Where it does not, a passage must be counted alone."""
 
     def token_starts(self, text: str) -> NDArray[np.int64]:
-        """Code point offset at which each token of `text` begins, rising, one entry a token, in one pass over it.
+        """Code point offset at which each token of `text` begins, one entry a token, never falling, in one pass.
 
         A passage `text[a:b]` encoded alone may differ by the tokens at its edges; the chunker allows for that.
         """
@@ -24,4 +36,5 @@ class Tokenizer(Protocol):
 
 def load_tokenizer(config: EmbeddingConfig) -> Tokenizer:
     """The tokenizer of the configured embedding model. Raises Permanent `engine.unknown` or `engine.missing`."""
-    raise NotImplementedError
+    tokenizer: Tokenizer = engine_adapter("tokenizer", config.model, ADAPTERS)(config)
+    return tokenizer

@@ -1,0 +1,71 @@
+"""What a reader hands back, and how its pieces become one text with offsets."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from engines.extraction import Extracted, ExtractedHeading, ExtractedPage, kreuzberg
+from schemas.errors import Permanent
+
+SEPARATOR: Final = "\n\n"
+_LINE_ENDS: Final = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\u00ad\ufeff\ufffe\uffff\ud800-\udfff]")
+"""Control characters, soft hyphens, byte order marks and what UTF-8 cannot hold: nobody searches for these."""
+_LONG_GAP: Final = re.compile(r"\s{128,}")
+"""More white space than any layout needs. What follows may rely on gaps being short."""
+_TRAILING: Final = re.compile(r"[ \t]+(?=\n)")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A page, a slide, or a whole document that has no pages. `headings` are offsets into `text`, which is clean."""
+
+    text: str
+    headings: tuple[ExtractedHeading, ...] = ()
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    pieces: Sequence[Piece]
+    title: str | None = None
+
+
+def clean(text: str) -> str:
+    """NFC, '\\n' line ends, nothing unprintable, no spaces before a line's end, no gap of 128 or more spaces."""
+    printable = _UNPRINTABLE.sub("", _LINE_ENDS.sub("\n", text))
+    short = _LONG_GAP.sub(lambda gap: "\n\n" if "\n" in gap[0] else " ", printable)
+    return unicodedata.normalize("NFC", _TRAILING.sub("", short))
+
+
+def compose(reading: Reading) -> Extracted:
+    """Joins the pieces, a blank line between them. Raises Permanent `document.no-text` if there is nothing but space.
+
+    A page runs from its first character to the next page's first, so that the pages cover the text.
+    """
+    starts: list[int] = []
+    length = 0
+    for piece in reading.pieces:
+        starts.append(length)
+        length += len(piece.text) + len(SEPARATOR)
+    text = SEPARATOR.join(piece.text for piece in reading.pieces)
+    if not text.strip():
+        raise Permanent("document.no-text")
+    ends = [*starts[1:], len(text)]
+    return Extracted(
+        text=text,
+        pages=tuple(
+            ExtractedPage(piece.page, start, end)
+            for piece, start, end in zip(reading.pieces, starts, ends, strict=True)
+            if piece.page is not None
+        ),
+        headings=tuple(
+            ExtractedHeading(heading.level, start + heading.start, start + heading.end)
+            for piece, start in zip(reading.pieces, starts, strict=True)
+            for heading in piece.headings
+        ),
+        title=(clean(reading.title).strip() or None) if reading.title else None,
+        language=kreuzberg.language(text),
+    )
