@@ -118,8 +118,7 @@ class Delivery:
         letters = [await dead_letters.seal_unreadable(self._stage, one, self._runtime) for one in unreadable]
         await self._runtime.broker.publish(letters)
         outcomes = [
-            ledger.Outcome(message=one.id, job=NO_JOB, document=None, closes=False, code=one.error.code)
-            for one in unreadable
+            ledger.Outcome(message=one.id, job=NO_JOB, document=None, code=one.error.code) for one in unreadable
         ]
         await self._runtime.ports.ledger.record(self._stage, outcomes, now=self._runtime.ports.clock())
         delivered.finish([one.record for one in unreadable])

@@ -52,8 +52,7 @@ async def _settle_done(stage: str, outcome: Done, source: Opened, attempt: int, 
     received = source.received
     key = await runtime.ports.jobs.key(received.job)
     records: list[OutgoingRecord] = []
-    outputs: list[UUID] = []
-    opens: dict[str, int] = {}
+    opens: list[ledger.Unit] = []
     for ordinal, output in enumerate(outcome.outputs):
         topic = output.topic or runtime.topology.topic_of(output.message.TYPE, stage)
         to = envelope.Address(
@@ -67,8 +66,7 @@ async def _settle_done(stage: str, outcome: Done, source: Opened, attempt: int, 
             traceparent=source.traceparent,
         )
         records.append(seal_message(output.message, topic=topic, key=key, to=to, runtime=runtime))
-        outputs.append(to.id)
-        opens[output.document or ""] = opens.get(output.document or "", 0) + runtime.topology.opens_work(topic)
+        opens += [ledger.Unit(to.id, reader, output.document) for reader in runtime.topology.readers[topic]]
     for number, piece in enumerate(outcome.refused, start=1):
         letter = dead_letters.Letter(piece.message, piece.error, number, attempt)
         records.append(await dead_letters.seal_letter(stage, source, letter, runtime))
@@ -76,9 +74,7 @@ async def _settle_done(stage: str, outcome: Done, source: Opened, attempt: int, 
         message=received.id,
         job=received.job,
         document=received.document,
-        closes=_closes(source, runtime),
-        outputs=tuple(outputs),
-        opens=opens,
+        opens=tuple(opens),
         documents=outcome.documents,
         manifest=outcome.manifest,
         items=outcome.items,
@@ -93,14 +89,9 @@ async def _settle_failed(stage: str, outcome: Failed, source: Opened, attempt: i
         message=received.id,
         job=received.job,
         document=received.document,
-        closes=_closes(source, runtime),
         code=outcome.error.code,
     )
     return Settled(source, [await dead_letters.seal_letter(stage, source, letter, runtime)], row, (outcome.error.code,))
-
-
-def _closes(source: Opened, runtime: Runtime) -> bool:
-    return runtime.topology.opens_work(source.record.topic) > 0
 
 
 def _output_id(stage: str, source: Opened, output: Output, ordinal: int) -> UUID:

@@ -1,15 +1,23 @@
 """The ledger port: jobs, documents and the outcomes of messages. Never content.
 
-Completion is arithmetic. Each output of a stage opens one unit of work for each stage that reads it; the outcome of
-that stage closes it again. A job whose manifest is known, whose manifest's documents are all admitted and whose open
-work is zero is complete. Every method that moves these counters does so once per outcome, under the job's row lock,
-and in the same transaction puts a completed job's announcement into the outbox.
+Completion is arithmetic over units of work. A unit is a message at a stage that reads it. The outcome that made the
+message opens the unit; the outcome of the message at that stage finishes it. A job is complete once its manifest is
+known, as many source documents as it states are known, and no unit is open. All of it moves once an outcome, under the
+job's row lock, and in the same transaction a completed job's announcement goes into the outbox.
+
+Outcomes arrive in any order. Outputs are published before their outcome is recorded, so a quick stage may finish a
+unit that nobody has opened yet. A counter that subtracted then would pass through zero too early: one input open, one
+output finished ahead of its opening, and 1 - 1 looks like an end. Therefore a unit is a row, and a unit is open while
+it is opened and not finished; one that was finished first is never open. Why that cannot be fooled: take any message
+that is still to be dealt with at some stage. Either the outcome that made it is recorded, and then its unit is open; or
+that outcome is itself still to come, and the same holds of the message it is an outcome of. This ends at an open unit,
+or at a submission that is not admitted, whose documents the manifest counts and the ledger does not know yet.
 """
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, Protocol
 from uuid import UUID
@@ -20,6 +28,9 @@ ADAPTERS: Final = {
     "memory": "infra.ledger.memory:open_memory",
     "postgresql": "infra.ledger.postgres:open_postgres",
 }
+
+DEFAULT_RETENTION: Final = timedelta(hours=24)
+"""How long after its opening a job is due for erasure, where nobody said otherwise and nothing was baked."""
 
 
 class JobState(StrEnum):
@@ -49,6 +60,8 @@ class NewJob:
     fingerprint: str
     opened_at: datetime
     parent: UUID | None = None
+    retain_until: datetime | None = None
+    """When to erase it if it is never baked; None: DEFAULT_RETENTION after `opened_at`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +77,20 @@ class NewDocument:
     member: bool = False
     """True for what came out of an archive or mail: the manifest counts sources only."""
 
+    def __post_init__(self) -> None:
+        if (self.state is DocumentState.FAILED) != (self.code is not None):
+            raise ValueError("a failed document has a code, and no other has one")
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A unit of work: a message at one of the stages that read it."""
+
+    message: UUID
+    stage: str
+    document: str | None = None
+    """The document it belongs to, where it belongs to one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -72,11 +99,8 @@ class Outcome:
     message: UUID
     job: UUID
     document: str | None
-    closes: bool
-    """Whether the message was an open unit of work: true but for what producers or the outbox published."""
-    outputs: tuple[UUID, ...] = ()
-    opens: Mapping[str, int] = field(default_factory=dict)
-    """Units of work opened, by document: outputs times reading stages."""
+    opens: tuple[Unit, ...] = ()
+    """One for each output and stage that reads it. Opening a unit twice opens it once."""
     documents: tuple[NewDocument, ...] = ()
     """Documents met. One the job knows already changes nothing: neither its row nor, by `opens`, its open work."""
     manifest: int | None = None
@@ -125,12 +149,14 @@ class JobView:
     fingerprint: str
     parent: UUID | None
     generation: int
+    """Number of the newest announced image; 0 before the first."""
     manifest: int | None
     total: int
     """Documents known so far: members of archives count, archives do not."""
     done: int
     failed: int
     open_work: int
+    """Units of work that are opened and not finished."""
     items: Mapping[str, int]
     """Items made so far, by stage."""
     outcomes: Mapping[str, int]
@@ -143,7 +169,9 @@ class JobView:
     completed_at: datetime | None
     baked_at: datetime | None
     erased_at: datetime | None
-    retain_until: datetime | None
+    retain_until: datetime
+    chunks: int | None = None
+    """How many the newest image holds; None before it is baked."""
 
 
 class Ledger(Protocol):
@@ -161,9 +189,12 @@ class Ledger(Protocol):
     async def record(self, stage: str, outcomes: Sequence[Outcome], *, now: datetime) -> None:
         """Records the outcomes in one transaction and moves the counters; an outcome already recorded changes nothing.
 
-        A failed outcome marks its document failed. A job that completes here is announced (outbox); one that completes
+        A failed outcome marks its document failed, and a failed document stays failed; any other is done once it has
+        been let in and no unit of its own is open. A job that completes here is announced (outbox); one that completes
         without a single document that is done becomes FAILED with reason `job.empty` and is not announced.
         The first manifest recorded counts; a later one that differs is ignored (`admit` refuses it beforehand).
+        A job that is over stays so: counters still move, its state does not. For a job the ledger does not know the
+        outcome is kept and nothing else moves. An erased job keeps no path of a document met afterwards.
         """
 
     async def announcements(self) -> list[Announcement]:
@@ -173,19 +204,19 @@ class Ledger(Protocol):
         """Takes it out of the outbox. Twice is harmless."""
 
     async def baked(self, job: UUID, generation: int, image: ImageRecord) -> None:
-        """The job is BAKED. Twice is harmless; an erased job stays erased."""
+        """A complete job is BAKED. Twice is harmless; any other job, or an older generation, changes nothing."""
 
     async def failed(self, job: UUID, reason: str) -> None:
-        """The job as a whole is FAILED with that error code."""
+        """An unfinished job as a whole is FAILED with that error code; its announcement is taken back."""
 
     async def erased(self, job: UUID, *, now: datetime) -> None:
-        """The job is ERASED: paths are dropped, counters and outcomes stay."""
+        """The job is ERASED: paths and any announcement are dropped, counters and outcomes stay. Twice is harmless."""
 
     async def due_for_erasure(self, *, now: datetime) -> list[UUID]:
-        """Baked, packaged, failed or cancelled jobs whose retention is over."""
+        """Jobs in any state but erased whose `retain_until` is over, oldest first: those nobody closed as well."""
 
     async def open_documents(self, customer: str) -> int:
-        """How many of the customer's documents have open work, over all its jobs."""
+        """How many of the customer's documents have open work, over its open and processing jobs."""
 
     async def job(self, job: UUID) -> JobView:
         """Raises Permanent `job.unknown`."""
