@@ -86,6 +86,10 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
         "The job has no document that could be baked.",
         "`cradle job {job}` tells why each failed; ingest again.",
     ),
+    "job.incomplete": ErrorKind(
+        "The job's staged results are not whole: {what}.",
+        "Check who else deletes from the staging store, then ingest the documents again.",
+    ),
     "job.manifest": ErrorKind(
         "A second manifest disagrees with the first.", "A job closes once; use a new reference for a new job."
     ),
@@ -166,6 +170,15 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
     "settings.scheme": ErrorKind(
         "No {port} adapter opens {scheme!r}.", "Use one of: {known}; the setting is CRADLE_{setting}."
     ),
+    "stack.down": ErrorKind(
+        "No broker or database is set, and the embedded ones were never started.",
+        "Start them with `cradle up`, or set CRADLE_BROKER_URL and its companions.",
+    ),
+    "workers.crashed": ErrorKind(
+        "Consumers crashed more than {limit} times in ten minutes; all were stopped.",
+        "Read the log above for the cause, then run `cradle run --all` again.",
+    ),
+    "stage.unknown": ErrorKind("There is no stage {stage!r}.", "Choose one of: {known}."),
     "service.start": ErrorKind("{name} did not start or stop in time.", "Read its log: {log}"),
     "service.missing": ErrorKind("{name} needs {what}.", "Install it: {how}."),
     "image.unknown": ErrorKind("There is no image for {name!r}.", "`cradle jobs` lists what has been baked."),

@@ -129,6 +129,12 @@ class SealedStore(Protocol):
 
     async def get(self, job: UUID, name: str) -> bytes: ...
 
+    def list(self, job: UUID, kind: str, prefix: str = "") -> AsyncIterator[str]:
+        """The staging names of the job's objects of that kind, `prefix` beginning their own, in order of their bytes.
+
+        An own name is what stands after `jobs/<job>/<kind>/`.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Ports:

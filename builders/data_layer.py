@@ -1,0 +1,192 @@
+"""Writes the data layer (appliance.format): the same documents give the same bytes on any machine, on any day.
+
+What could differ is pinned: SQLite itself (`apsw`, since it writes its version into the file), page size, the order of
+every insertion, one transaction over all of them, the settings of the full-text index, and a final VACUUM, which
+lays the file out anew from its content. Nothing in it is drawn, timed or taken from the machine.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Final
+
+import apsw
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.format import APPLICATION_ID, DATABASE, HEADER_BYTES, SCHEMA, VECTORS, VERSION, VectorShape
+from builders.leaves import admit_leaf, chunk_leaf, embed_leaf
+from schemas.merkle import MerkleTree
+from schemas.messages import Chunk, Document, PageSpan
+
+_PRAGMAS: Final = f"""
+PRAGMA page_size = 4096;
+PRAGMA encoding = 'UTF-8';
+PRAGMA auto_vacuum = NONE;
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {VERSION};
+PRAGMA journal_mode = OFF;           -- a killed build is thrown away whole
+PRAGMA synchronous = OFF;            -- and the image's blobs are synced, not this scratch file
+PRAGMA locking_mode = EXCLUSIVE;
+PRAGMA temp_store = MEMORY;          -- nothing of a customer's in the machine's temporary folder
+PRAGMA cache_size = -65536;          -- 64 MiB
+"""
+_INDEX_SETTINGS: Final = {"automerge": 0, "crisismerge": 1000, "hashsize": 16 * 1024 * 1024}
+"""Words gather in 16 MiB of memory before they are written, and merge once, at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passages:
+    """A run of one document's chunks, in order."""
+
+    chunks: Sequence[Chunk]
+    texts: Sequence[str]
+    """One a chunk: `document_text[start:end]`."""
+    vectors: NDArray[np.float32]
+    """float32 (chunks, dimension), one row a chunk."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentText:
+    """What is known of a document once all of its passages have been seen."""
+
+    language: str | None
+    text: str
+    pages: Sequence[PageSpan]
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    documents: int
+    chunks: int
+    dimension: int
+    merkle: Mapping[str, str]
+    """Root of each stage (`builders.leaves`), hex."""
+
+
+class DataLayerWriter:
+    """Takes documents in their final order: by path's bytes, then SHA-256. Memory does not grow with their number.
+
+    For each document `add` its passages, at least once, then `close_document`; at the end `finish`. Used in a `with`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` exists and is empty; it holds the scratch file as well until `finish`."""
+        self._folder = folder
+        self._scratch = folder / f".{DATABASE}"
+        self._vectors: BinaryIO = (folder / VECTORS).open("xb")
+        self._database = apsw.Connection(str(self._scratch))
+        self._database.execute(_PRAGMAS)
+        self._database.execute("BEGIN")
+        self._database.execute(SCHEMA)
+        for name, value in _INDEX_SETTINGS.items():
+            self._database.execute("INSERT INTO passages(passages, rank) VALUES (?, ?)", (name, value))
+        self._trees = {stage: MerkleTree() for stage in ("admit", "chunk", "embed")}
+        self._documents = self._chunks = self._dimension = 0
+        self._last: tuple[bytes, str] | None = None
+        self._begun = False
+
+    def __enter__(self) -> "DataLayerWriter":
+        return self
+
+    def __exit__(self, _t: type[BaseException] | None, _e: BaseException | None, _b: TracebackType | None) -> None:
+        self._vectors.close()
+        self._database.close(True)
+
+    def add(self, document: Document, title: str | None, passages: Passages) -> None:
+        """The document's next passages. Raises ValueError if a vector's dimension differs, or the order is wrong."""
+        if not self._begun:
+            self._begin(document)
+        self._add_vectors(passages.vectors)
+        for offset, (chunk, text) in enumerate(zip(passages.chunks, passages.texts, strict=True)):
+            vector = passages.vectors[offset].astype("<f4", copy=False).tobytes()
+            self._trees["chunk"].add(chunk_leaf(document, chunk, text))
+            self._trees["embed"].add(embed_leaf(document, chunk, vector))
+        first = self._chunks
+        self._database.executemany(
+            "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (_chunk_row(first + i, self._documents, chunk) for i, chunk in enumerate(passages.chunks)),
+        )
+        self._database.executemany(
+            "INSERT INTO passages(rowid, text, context) VALUES (?, ?, ?)",
+            (
+                (first + i, text, "\n".join(filter(None, (title, *chunk.headings))))
+                for i, (chunk, text) in enumerate(zip(passages.chunks, passages.texts, strict=True))
+            ),
+        )
+        self._chunks += len(passages.chunks)
+
+    def close_document(self, document: Document, title: str | None, whole: DocumentText) -> None:
+        """Ends the document whose passages were added."""
+        if not self._begun:
+            raise ValueError("a document has at least one passage")
+        self._database.execute(
+            "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                self._documents,
+                document.path,
+                document.sha256,
+                document.media_type,
+                document.size,
+                title,
+                whole.language,
+                whole.text,
+                _json([[page.number, page.start, page.end] for page in whole.pages]),
+            ),
+        )
+        self._trees["admit"].add(admit_leaf(document))
+        self._documents += 1
+        self._begun = False
+
+    def finish(self, about: Mapping[str, Any]) -> Contents:
+        """Writes `about` and what was counted, and leaves exactly the two files of the format in the folder."""
+        merkle = {stage: tree.root() for stage, tree in self._trees.items()}
+        contents = Contents(self._documents, self._chunks, self._dimension, merkle)
+        self._write_about({**about, **_counted(contents)})
+        self._database.execute("INSERT INTO passages(passages) VALUES ('optimize')")
+        self._database.execute("COMMIT")
+        self._database.execute("VACUUM INTO ?", (str(self._folder / DATABASE),))
+        self._database.close()
+        self._scratch.unlink()
+        self._vectors.seek(0)
+        self._vectors.write(VectorShape(self._chunks, self._dimension).header())
+        self._vectors.close()
+        return contents
+
+    def _begin(self, document: Document) -> None:
+        place = (document.path.encode(), document.sha256)
+        if self._last is not None and place <= self._last:
+            raise ValueError("documents come in order of path and SHA-256, each once")
+        self._last, self._begun = place, True
+
+    def _add_vectors(self, vectors: NDArray[np.float32]) -> None:
+        if self._dimension == 0:
+            self._dimension = vectors.shape[1]
+            self._vectors.write(bytes(HEADER_BYTES))
+        if vectors.shape[1] != self._dimension:
+            raise ValueError(f"a vector has {vectors.shape[1]} dimensions, those before it {self._dimension}")
+        self._vectors.write(vectors.astype("<f4", copy=False).tobytes())
+
+    def _write_about(self, about: Mapping[str, Any]) -> None:
+        rows = [(name, _json(about[name])) for name in sorted(about)]
+        self._database.executemany("INSERT INTO about VALUES (?, ?)", rows)
+
+
+def _chunk_row(number: int, document: int, chunk: Chunk) -> tuple[int | str | None, ...]:
+    headings = _json(chunk.headings)
+    return number, document, chunk.ordinal, chunk.start, chunk.end, chunk.page, headings, chunk.tokens
+
+
+def _counted(contents: Contents) -> dict[str, Any]:
+    return {
+        "documents": contents.documents,
+        "chunks": contents.chunks,
+        "dimension": contents.dimension,
+        "merkle": dict(contents.merkle),
+    }
+
+
+def _json(value: Mapping[str, Any] | Iterable[Any] | Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

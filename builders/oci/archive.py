@@ -1,0 +1,63 @@
+"""One tar that both `docker load` and OCI tools take: an OCI layout with Docker's own manifest beside it."""
+
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from builders.oci.aside import sync
+from builders.oci.layout import INDEX_TYPE, LAYOUT_FILE, MANIFEST_TYPE, canonical_json
+from builders.oci.read import Image, Window
+from builders.oci.tar import Content, write_tar
+
+
+def save(image: Image, tar: Path, *, name: str) -> None:
+    """Writes `image`, read from a layout folder, whole or not at all. `name` is what `docker load` will call it."""
+    index = {
+        "schemaVersion": 2,
+        "mediaType": INDEX_TYPE,
+        "manifests": [
+            {
+                "mediaType": MANIFEST_TYPE,
+                "digest": image.digest,
+                "size": image.blob(image.digest).size,
+                "annotations": {
+                    "io.containerd.image.name": name,
+                    "org.opencontainers.image.ref.name": name.rpartition(":")[2],
+                },
+            }
+        ],
+    }
+    docker_manifest = [
+        {
+            "Config": _blob_path(image.manifest["config"]["digest"]),
+            "RepoTags": [name],
+            "Layers": [_blob_path(layer["digest"]) for layer in image.layers],
+        }
+    ]
+    files: dict[str, Content] = {
+        "oci-layout": canonical_json(LAYOUT_FILE),
+        "index.json": canonical_json(index),
+        "manifest.json": canonical_json(docker_manifest),
+        **{blob: _whole_file(window) for blob, window in image.blobs.items()},
+    }
+    with tempfile.NamedTemporaryFile(dir=tar.parent, prefix=f".{tar.name}.", delete=False) as aside:
+        try:
+            write_tar(files, aside.write)
+            aside.flush()
+            sync(Path(aside.name))
+            Path(aside.name).rename(tar)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                Path(aside.name).unlink()
+            raise
+    sync(tar.parent)
+
+
+def _whole_file(window: Window) -> Path:
+    if window.offset:
+        raise ValueError("the image is in a tar already")
+    return window.path
+
+
+def _blob_path(digest: str) -> str:
+    return f"blobs/{digest.replace(':', '/')}"

@@ -1,0 +1,151 @@
+"""Writes an OCI image layout (image-spec 1.1): blobs by digest, one manifest, and the index that names it."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from builders.oci.read import Image
+from builders.oci.tar import Content, write_tar
+
+MANIFEST_TYPE: Final = "application/vnd.oci.image.manifest.v1+json"
+CONFIG_TYPE: Final = "application/vnd.oci.image.config.v1+json"
+LAYER_TYPE: Final = "application/vnd.oci.image.layer.v1.tar"
+INDEX_TYPE: Final = "application/vnd.oci.image.index.v1+json"
+LAYOUT_FILE: Final = {"imageLayoutVersion": "1.0.0"}
+EPOCH: Final = "1970-01-01T00:00:00Z"
+"""When everything here was created: a real time would make every build another image."""
+DEFAULT_PLATFORM: Final = {"architecture": "amd64", "os": "linux"}
+"""Of an image without a base: its layers hold no machine code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    role: str
+    """Its annotation `cradle.layer`, by which readers find it: `appliance`, `data`."""
+    files: Mapping[str, Content]
+    """By name in the root file system, without a leading '/'."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """How a container of the image starts, laid over what the base says."""
+
+    entrypoint: Sequence[str]
+    command: Sequence[str]
+    user: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def write_image(
+    folder: Path, base: Image | None, layers: Sequence[Layer], run: RunSettings, annotations: Mapping[str, str]
+) -> str:
+    """Writes the layout into the empty `folder`: the base's layers, then `layers`. Returns the manifest's digest."""
+    blobs = folder / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+    for descriptor in base.layers if base else ():
+        _adopt(base, descriptor, blobs)  # type: ignore[arg-type]
+    written = [_write_layer(blobs, layer) for layer in layers]
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "config": _write_json(blobs, CONFIG_TYPE, _config(base, layers, written, run, annotations)),
+        "layers": [*(base.layers if base else ()), *written],
+        "annotations": {**annotations, **({"org.opencontainers.image.base.digest": base.digest} if base else {})},
+    }
+    named = _write_json(blobs, MANIFEST_TYPE, manifest)
+    (folder / "index.json").write_bytes(
+        canonical_json({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [named]})
+    )
+    (folder / "oci-layout").write_bytes(canonical_json(LAYOUT_FILE))
+    return str(named["digest"])
+
+
+def canonical_json(value: object) -> bytes:
+    """Sorted keys, no blanks, ASCII: one encoding for one value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _config(
+    base: Image | None,
+    layers: Sequence[Layer],
+    written: Sequence[Mapping[str, Any]],
+    run: RunSettings,
+    labels: Mapping[str, str],
+) -> dict[str, Any]:
+    below: Mapping[str, Any] = base.config if base else {**DEFAULT_PLATFORM, "config": {}}
+    settings = below.get("config") or {}
+    environment = dict(entry.split("=", 1) for entry in settings.get("Env") or ())
+    return {
+        **{name: below[name] for name in ("architecture", "os", "variant", "os.version") if name in below},
+        "created": EPOCH,
+        "config": {
+            **settings,
+            "User": run.user,
+            "Env": [f"{name}={value}" for name, value in {**environment, **run.environment}.items()],
+            "Entrypoint": list(run.entrypoint),
+            "Cmd": list(run.command),
+            "WorkingDir": "/",
+            "Labels": {**(settings.get("Labels") or {}), **labels},
+        },
+        "rootfs": {
+            "type": "layers",
+            # ours are not compressed, so a layer's digest is its diff id as well
+            "diff_ids": [*(below["rootfs"]["diff_ids"] if base else ()), *(layer["digest"] for layer in written)],
+        },
+        "history": [
+            *below.get("history", ()),
+            *({"created": EPOCH, "created_by": f"cradle: {layer.role}"} for layer in layers),
+        ],
+    }
+
+
+def _write_layer(blobs: Path, layer: Layer) -> dict[str, Any]:
+    descriptor = _write_blob(blobs, LAYER_TYPE, lambda write: write_tar(layer.files, write))
+    return {**descriptor, "annotations": {"cradle.layer": layer.role}}
+
+
+def _write_json(blobs: Path, media_type: str, value: object) -> dict[str, Any]:
+    return _write_blob(blobs, media_type, lambda write: write(canonical_json(value)))
+
+
+def _write_blob(blobs: Path, media_type: str, produce: Callable[[Callable[[bytes], object]], object]) -> dict[str, Any]:
+    """Writes what `produce` passes to its argument; returns the blob's descriptor."""
+    with tempfile.NamedTemporaryFile(dir=blobs, delete=False) as file:
+        output = _Hashed(file)
+        produce(output.write)
+    name = output.sha256.hexdigest()
+    Path(file.name).rename(blobs / name)
+    return {"mediaType": media_type, "digest": f"sha256:{name}", "size": output.size}
+
+
+def _adopt(base: Image, descriptor: Mapping[str, Any], blobs: Path) -> None:
+    """Takes a layer over from the base: as a link where that can be, since blobs never change, otherwise as a copy."""
+    window = base.blob(descriptor["digest"])
+    target = blobs / descriptor["digest"].removeprefix("sha256:")
+    if target.exists():
+        return
+    if window.offset == 0:
+        with suppress(OSError):
+            os.link(window.path, target)
+            return
+    with window.open() as source, target.open("xb") as copy:
+        shutil.copyfileobj(source, copy, 1024 * 1024)
+
+
+class _Hashed:
+    def __init__(self, file: BinaryIO | Any) -> None:
+        self._file = file
+        self.sha256 = hashlib.sha256()
+        self.size = 0
+
+    def write(self, piece: bytes) -> None:
+        self._file.write(piece)
+        self.sha256.update(piece)
+        self.size += len(piece)

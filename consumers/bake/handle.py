@@ -1,0 +1,108 @@
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from threading import Event
+from typing import Any, cast
+from uuid import UUID
+
+from builders.image import BakedDocument, BuiltImage, build_image
+from builders.parts import decode_part
+from consumers.bake.core import assemble
+from consumers.bake.staged import StagedDocument, fetch_parts, staged_documents
+from consumers.runtime.contract import Done, Failed, Handle, Outcome, Ports, Received
+from infra.ledger import ImageRecord
+from infra.paths import CustomerPaths
+from schemas.errors import CradleError, Permanent, Retryable
+from schemas.messages import JobCompleted, Message
+
+
+def stage(ports: Ports) -> Handle:
+    async def handle(inputs: Sequence[Received[Message]]) -> AsyncIterator[Outcome]:
+        for received in inputs:  # one at a time: an image in the making takes half a gigabyte
+            yield await _answer(ports, received)
+
+    return handle
+
+
+async def _answer(ports: Ports, received: Received[Message]) -> Outcome:
+    completed = cast(JobCompleted, received.message)
+    try:
+        built = await _bake(ports, received.job, completed)
+    except Permanent as error:
+        if error.code != "key.destroyed":  # an erased job stays erased
+            await ports.ledger.failed(received.job, error.code)
+        return Failed(received, error)
+    await _record(ports, received.job, completed, built)
+    return Done(received, items=built.chunks)
+
+
+async def _bake(ports: Ports, job: UUID, completed: JobCompleted) -> BuiltImage:
+    documents = await staged_documents(ports, job)
+    parameters = await ports.jobs.parameters(job)
+    about = {"fingerprint": await ports.jobs.fingerprint(job), "parameters": parameters.deciding()}
+    into = CustomerPaths(ports.home, completed.customer).image(job, completed.generation)
+    fetched = cast(AsyncGenerator[bytes, None], fetch_parts(documents, ports.staging, job))
+    async with aclosing(fetched) as parts:
+        feed = _Feed(parts, asyncio.get_running_loop())
+        building = asyncio.ensure_future(asyncio.to_thread(_build, documents, feed, about, ports.base_image, into))
+        try:
+            return await asyncio.shield(building)
+        finally:
+            feed.stopped.set()
+            await asyncio.wait((building,))  # a thread cannot be cancelled: it ends at its next part
+
+
+async def _record(ports: Ports, job: UUID, completed: JobCompleted, built: BuiltImage) -> None:
+    customer = await ports.parameters.customer(completed.customer)
+    baked_at = ports.clock()
+    record = ImageRecord(
+        digest=built.digest,
+        chunks=built.chunks,
+        merkle=built.merkle,
+        baked_at=baked_at,
+        retain_until=baked_at + timedelta(hours=customer.retain_hours),
+    )
+    await ports.ledger.baked(job, completed.generation, record)
+
+
+class _Stopped(Exception):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class _Feed:
+    """Hands what the event loop fetches to the thread that builds."""
+
+    parts: AsyncGenerator[bytes, None]
+    loop: asyncio.AbstractEventLoop
+    stopped: Event = field(default_factory=Event)
+    """Set when nobody waits for the image any more."""
+
+    def next(self) -> bytes:
+        if self.stopped.is_set():
+            raise _Stopped
+        return asyncio.run_coroutine_threadsafe(_next(self.parts), self.loop).result()
+
+
+async def _next(parts: AsyncGenerator[bytes, None]) -> bytes:
+    return await anext(parts)
+
+
+def _build(
+    documents: Sequence[StagedDocument], feed: _Feed, about: Mapping[str, Any], base: str, into: Path
+) -> BuiltImage:
+    try:
+        return build_image(_assembled(documents, feed), about, base, into)
+    except CradleError as error:
+        if error.code.startswith("image."):  # only the base is read here, and it is the operator's to mend
+            raise Retryable("dependency.away", name="The base image") from error
+        raise
+
+
+def _assembled(documents: Sequence[StagedDocument], feed: _Feed) -> Iterator[BakedDocument]:
+    for document in documents:
+        parts = (decode_part(feed.next()) for _ in document.parts)
+        yield assemble(document.id, document.path, parts)

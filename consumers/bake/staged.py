@@ -1,0 +1,89 @@
+"""What a job left in staging: its documents in final order, and their parts, fetched a little ahead of their reader."""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+from uuid import UUID
+
+from builders.parts import KIND, decode_part
+from consumers.runtime.contract import Ports, SealedStore
+from infra.ledger import DocumentState
+from schemas.errors import Permanent
+from schemas.sealing import unseal
+
+PARTS_AHEAD: Final = 16
+"""Fetched before they are needed; at 1 MiB a part, 16 MiB."""
+
+Name = TypeVar("Name")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class StagedDocument:
+    id: str
+    path: str
+    parts: tuple[str, ...]
+    """Staging names, in reading order."""
+
+
+async def staged_documents(ports: Ports, job: UUID) -> list[StagedDocument]:
+    """The job's finished documents by path's bytes and SHA-256: no id or time of a job decides their order.
+
+    Raises Permanent `job.incomplete` if one of them has no parts, `key.destroyed` if the job was erased.
+    """
+    key = await ports.jobs.key(job)
+    names = await _part_names(ports.staging, job)
+    documents = []
+    for row in await ports.ledger.documents(job):
+        if row.state is DocumentState.DONE:
+            if row.id not in names:
+                raise Permanent("job.incomplete", what="a document has no parts")
+            path = unseal(key, row.sealed_path, associated=row.id.encode()).decode()
+            documents.append(StagedDocument(row.id, path, tuple(names[row.id])))
+    return await _in_final_order(documents, ports.staging, job)
+
+
+def fetch_parts(documents: Iterable[StagedDocument], staging: SealedStore, job: UUID) -> AsyncIterator[bytes]:
+    """The bytes of every part, document by document."""
+    names = (name for document in documents for name in document.parts)
+    return _ahead(names, lambda name: staging.get(job, name), depth=PARTS_AHEAD)
+
+
+async def _part_names(staging: SealedStore, job: UUID) -> dict[str, list[str]]:
+    """Of each document, by its id."""
+    names: dict[str, list[str]] = {}
+    async for name in staging.list(job, KIND):
+        document = name.split("/")[-2]
+        names.setdefault(document, []).append(name)
+    return names
+
+
+async def _in_final_order(documents: list[StagedDocument], staging: SealedStore, job: UUID) -> list[StagedDocument]:
+    """The ledger keeps no hash. It is read from a part where two documents of one path make it matter."""
+    same_path = Counter(document.path for document in documents)
+    sha256 = {}
+    for document in documents:
+        if same_path[document.path] > 1:
+            first = decode_part(await staging.get(job, document.parts[0]))
+            sha256[document.id] = first.chunks.document.sha256
+    return sorted(documents, key=lambda document: (document.path.encode(), sha256.get(document.id, "")))
+
+
+async def _ahead(
+    names: Iterable[Name], fetch: Callable[[Name], Awaitable[Result]], *, depth: int
+) -> AsyncIterator[Result]:
+    """What `fetch` makes of each name, in their order, with at most `depth` fetches under way or waiting."""
+    waiting: deque[asyncio.Future[Result]] = deque()
+    try:
+        for name in names:
+            waiting.append(asyncio.ensure_future(fetch(name)))
+            if len(waiting) == depth:
+                yield await waiting.popleft()
+        while waiting:
+            yield await waiting.popleft()
+    finally:
+        for left in waiting:
+            left.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
