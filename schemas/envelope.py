@@ -5,7 +5,7 @@ cannot be moved to another job, type, source or time without failing to open. `t
 proxies may rewrite it.
 """
 
-import json
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,9 +24,8 @@ from schemas.messages import TYPES, DocumentsSubmitted, Message
 CONTENT_TYPE: Final = "application/vnd.cradle+sealed"
 CLEAR_CONTENT_TYPE: Final = "application/json"
 MAX_RECORD_BYTES: Final = 1024 * 1024
-MAX_PLAINTEXT_BYTES: Final = 64 * 1024 * 1024
-"""A sealed value that claims to unpack to more is refused: a record is at most 1 MiB."""
-ZSTD_LEVEL: Final = 3
+MAX_PLAINTEXT_BYTES: Final = 16 * 1024 * 1024
+"""What packs to more is not sent, and what claims to unpack to more is not opened."""
 
 BOUND_HEADERS: Final = (
     "ce_specversion",
@@ -39,6 +38,8 @@ BOUND_HEADERS: Final = (
     "ce_keyid",
     "ce_document",
 )
+
+_BOUND_NAMES: Final = tuple((name, len(name).to_bytes(2, "big") + name.encode()) for name in BOUND_HEADERS)
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -77,7 +78,7 @@ class Address:
 
 def address(headers: Headers) -> Address:
     """Reads an envelope without opening it. Raises Permanent `envelope.malformed`: a header is missing or bad."""
-    found = _text_headers(headers)
+    found = _texts(_distinct(headers))
     if found.get("ce_specversion") != "1.0" or found.get("content-type") != CONTENT_TYPE:
         raise Permanent("envelope.malformed", what="its headers are not those of a sealed CloudEvent")
     try:
@@ -100,18 +101,27 @@ def address(headers: Headers) -> Address:
 
 def is_clear(headers: Headers, value: bytes | None) -> bool:
     """Whether a record is a foreign client's clear JSON rather than a sealed frame."""
-    content_type = dict(headers).get("content-type", b"").partition(b";")[0].strip()
+    content_type = (dict(headers).get("content-type") or b"").partition(b";")[0].strip().lower()
     if not content_type:
         return value is not None and value.lstrip()[:1] == b"{"
     return content_type == CLEAR_CONTENT_TYPE.encode()
 
 
 def close(message: Message, to: Address, *, key: bytes, nonce: bytes) -> tuple[list[tuple[str, bytes]], bytes]:
-    """Headers and sealed value of `message`. Raises Permanent `message.too-large` if they would exceed a record."""
+    """Headers and sealed value of `message`.
+
+    Raises Permanent `message.too-large` if they would exceed a record, or the content MAX_PLAINTEXT_BYTES, and
+    `envelope.invalid` if a text holds a lone surrogate, which UTF-8 cannot carry.
+    """
     headers = to.headers()
-    packed = msgpack.packb(message.model_dump(mode="python"), use_bin_type=True)
-    compressed = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_content_size=True).compress(packed)
-    value = sealing.seal(key, compressed, associated=_bound(headers), nonce=nonce)
+    try:
+        packed = msgpack.packb(message.model_dump())
+    except UnicodeEncodeError:
+        raise Permanent("envelope.invalid", what="a text holds a lone surrogate") from None
+    if len(packed) > MAX_PLAINTEXT_BYTES:
+        raise Permanent("message.too-large", size=len(packed), limit=MAX_PLAINTEXT_BYTES)
+    compressed = _codecs.compressor(message.ZSTD_LEVEL).compress(packed)
+    value = sealing.seal(key, compressed, associated=_bound(dict(headers)), nonce=nonce)
     size = len(value) + sum(len(name) + len(content) for name, content in headers)
     if size > MAX_RECORD_BYTES:
         raise Permanent("message.too-large", size=size, limit=MAX_RECORD_BYTES)
@@ -124,19 +134,22 @@ def open_sealed(headers: Headers, value: bytes, *, key: bytes, expected: str | N
     Raises Permanent: `envelope.type` (not `expected`, or no type of ours), `envelope.malformed`, `envelope.version`,
     `envelope.tampered`, `envelope.invalid`. Never anything else, whatever the bytes.
     """
-    type_ = address(headers).type
+    found = _distinct(headers)
+    type_ = _texts({"ce_type": found.get("ce_type", b"")})["ce_type"]
     if type_ not in TYPES or (expected is not None and type_ != expected):
         raise Permanent("envelope.type", found=_shown(type_), expected=expected or "one of Cradle's types")
-    compressed = sealing.unseal(key, value, associated=_bound(headers))
+    compressed = sealing.unseal(key, value, associated=_bound(found))
     try:
-        frame = zstandard.get_frame_parameters(compressed)
-        if not 0 < frame.content_size <= MAX_PLAINTEXT_BYTES:
+        if not 0 < zstandard.frame_content_size(compressed) <= MAX_PLAINTEXT_BYTES:
             raise Permanent("envelope.malformed", what="its content states no size, or one that is too large")
-        packed = zstandard.ZstdDecompressor().decompress(compressed, max_output_size=MAX_PLAINTEXT_BYTES)
-        content = msgpack.unpackb(packed, raw=False, strict_map_key=True)
-    except (zstandard.ZstdError, ValueError, msgpack.UnpackException) as error:
-        raise Permanent("envelope.malformed", what="its content does not unpack") from error
-    return _validated(TYPES[type_], content)
+        packed = _codecs.decompressor.decompress(compressed, allow_extra_data=False)
+        content = msgpack.unpackb(packed, use_list=False)
+    except (zstandard.ZstdError, ValueError, msgpack.UnpackException):
+        raise Permanent("envelope.malformed", what="its content does not unpack") from None
+    try:
+        return TYPES[type_].model_validate(content, strict=True)
+    except ValidationError as error:
+        raise _invalid(error) from None
 
 
 def open_clear(value: bytes) -> tuple[UUID, DocumentsSubmitted]:
@@ -145,38 +158,56 @@ def open_clear(value: bytes) -> tuple[UUID, DocumentsSubmitted]:
     Raises Permanent `envelope.malformed` (no JSON object) or `envelope.invalid` (it breaks the schema).
     """
     try:
-        content = json.loads(value)
-    except (ValueError, RecursionError):
-        raise Permanent("envelope.malformed", what="its value is not JSON") from None
-    message = _validated(DocumentsSubmitted, content)
-    assert isinstance(message, DocumentsSubmitted)
-    return clear_message_id(value), message
-
-
-def _validated(model: type[Message], content: object) -> Message:
-    try:
-        return model.model_validate(content)
+        return clear_message_id(value), DocumentsSubmitted.model_validate_json(value, strict=True)
     except ValidationError as error:
-        # pydantic's own message quotes the input; fields and rules are all that may be told
-        where = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'message'}: {e['type']}" for e in error.errors()[:3])
-        raise Permanent("envelope.invalid", what=where) from None
+        raise _invalid(error) from None
 
 
-def _bound(headers: Headers) -> bytes:
+def _invalid(error: ValidationError) -> Permanent:
+    """Which fields break which rules. pydantic's own message would quote the input, which may not be told."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[:3]
+    if first[0]["type"] == "json_invalid":
+        return Permanent("envelope.malformed", what="its value is not JSON")
+    where = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'message'}: {e['type']}" for e in first)
+    return Permanent("envelope.invalid", what=where)
+
+
+def _distinct(headers: Headers) -> dict[str, bytes]:
+    """The headers by name. Two readers could disagree on a bound header given twice, so it is refused."""
+    bound = [name for name, _ in headers if name in BOUND_HEADERS]
+    if len(bound) != len(set(bound)):
+        raise Permanent("envelope.malformed", what="a header is given twice")
+    return {name: content or b"" for name, content in headers}  # Kafka knows headers without a value
+
+
+def _bound(found: Mapping[str, bytes]) -> bytes:
     """The bound headers in a fixed order, each with its length, so that no two sets have the same encoding."""
-    found: Mapping[str, bytes] = dict(headers)
     return b"".join(
-        len(name).to_bytes(2, "big") + name.encode() + len(found[name]).to_bytes(4, "big") + found[name]
-        for name in BOUND_HEADERS
-        if name in found
+        head + len(found[name]).to_bytes(4, "big") + found[name] for name, head in _BOUND_NAMES if name in found
     )
 
 
-def _text_headers(headers: Headers) -> dict[str, str]:
+def _texts(found: Mapping[str, bytes]) -> dict[str, str]:
     try:
-        return {name: content.decode() for name, content in headers}
-    except (UnicodeDecodeError, AttributeError):
+        return {name: content.decode() for name, content in found.items()}
+    except UnicodeDecodeError:
         raise Permanent("envelope.malformed", what="a header is not UTF-8 text") from None
+
+
+class _Codecs(threading.local):
+    """zstd contexts, kept because making one costs more than using it; a context serves one thread at a time."""
+
+    def __init__(self) -> None:
+        self._compressors: dict[int, zstandard.ZstdCompressor] = {}
+        self.decompressor = zstandard.ZstdDecompressor()
+
+    def compressor(self, level: int) -> zstandard.ZstdCompressor:
+        if level not in self._compressors:
+            self._compressors[level] = zstandard.ZstdCompressor(level=level)
+        return self._compressors[level]
+
+
+_codecs: Final = _Codecs()
 
 
 def _shown(type_: str) -> str:

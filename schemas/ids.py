@@ -53,7 +53,7 @@ def _valid_path(path: str) -> str:
         raise ValueError(error.sentence) from error
 
 
-DocumentPath = Annotated[str, AfterValidator(_valid_path)]
+DocumentPath = Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_valid_path)]
 """A document's path within its source, '/'-separated, NFC; an archive's member is `archive.zip!/member`."""
 
 

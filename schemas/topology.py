@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from schemas.envelope import MAX_RECORD_BYTES
 from schemas.errors import CradleError
 from schemas.messages import TYPES
 
@@ -51,9 +52,9 @@ class Topic(_Entry):
     type: str
     key: Key
     partitions: Annotated[int, Field(ge=1, le=1024)]
-    retention: Annotated[int, _measure(_SECONDS)]
+    retention: Annotated[int, Field(ge=1), _measure(_SECONDS)]
     """Seconds."""
-    max_bytes: Annotated[int, _measure(_BYTES)]
+    max_bytes: Annotated[int, Field(ge=1, le=MAX_RECORD_BYTES), _measure(_BYTES)]
     origin: Origin | None = None
     reserved: bool = False
 
@@ -117,7 +118,8 @@ def read_topology(text: str, *, folders: Collection[str]) -> Topology:
         raise CradleError("topology.invalid", what="it is not YAML") from None
     except ValidationError as error:
         first = error.errors()[0]
-        raise CradleError("topology.invalid", what=f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise CradleError("topology.invalid", what=f"{where}: {first['msg']}") from None
     flow = Topology(file.topics, file.stages)
     _check_names(flow, folders)
     _check_ends(flow)
@@ -135,6 +137,9 @@ def _check_names(flow: Topology, folders: Collection[str]) -> None:
                 raise CradleError("topology.unknown-topic", stage=name, topic=topic_name)
             if flow.topics[topic_name].reserved:
                 raise CradleError("topology.invalid", what=f"stage {name} uses topic {topic_name}, which is reserved")
+        for topic_name in stage.writes:
+            if flow.topics[topic_name].origin:  # its messages would close work that none had opened
+                raise CradleError("topology.invalid", what=f"stage {name} writes {topic_name}, which has an origin")
         if name not in folders:
             raise CradleError("topology.no-folder", stage=name)
 

@@ -8,17 +8,17 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from schemas.messages._base import Message, Part
+from schemas.messages._base import Count, Message, Number, Part
 from schemas.messages.documents import Document
 
-Offset = Annotated[int, Field(ge=0)]
+Offset = Count
 """Counts Unicode code points from the start of the document's extracted text."""
 
 
 class PageSpan(Part):
     """Where a page's text lies: `document_text[start:end]`."""
 
-    number: Annotated[int, Field(ge=1)]
+    number: Number
     start: Offset
     end: Offset
 
@@ -26,12 +26,12 @@ class PageSpan(Part):
 class Chunk(Part):
     """A token-bounded passage: `document_text[start:end]` gives back its text exactly."""
 
-    ordinal: Annotated[int, Field(ge=0)]
+    ordinal: Count
     """0-based within the document, in reading order."""
     start: Offset
     end: Offset
-    tokens: Annotated[int, Field(ge=1)]
-    page: Annotated[int, Field(ge=1)] | None = None
+    tokens: Number
+    page: Number | None = None
     """1-based page on which it begins; None where the format has no pages."""
     headings: tuple[str, ...] = ()
     """The headings above it, outermost first."""

@@ -1,11 +1,9 @@
 """`chunk-ready` and `ocr-ready`: a document that was let in, sealed in staging and waiting for its text."""
 
-from typing import Annotated, ClassVar
-
-from pydantic import Field
+from typing import ClassVar
 
 from schemas.ids import DocumentId, DocumentPath, Sha256
-from schemas.messages._base import Message, Part
+from schemas.messages._base import Message, Part, Size
 
 
 class Document(Part):
@@ -15,7 +13,7 @@ class Document(Part):
     path: DocumentPath
     sha256: Sha256
     media_type: str
-    size: Annotated[int, Field(ge=0)]
+    size: Size
     """Bytes of the raw file."""
 
 

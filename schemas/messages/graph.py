@@ -1,17 +1,15 @@
 """`graphed`: entities and relations found in a run of chunks."""
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import Field
-
-from schemas.messages._base import Message, Part
+from schemas.messages._base import Count, Message, Part
 from schemas.messages.documents import Document
 
 
 class Entity(Part):
     name: str
     kind: str
-    chunk: Annotated[int, Field(ge=0)]
+    chunk: Count
     """Ordinal of the chunk that names it."""
 
 
@@ -19,7 +17,7 @@ class Relation(Part):
     subject: str
     predicate: str
     object: str
-    chunk: Annotated[int, Field(ge=0)]
+    chunk: Count
 
 
 class GraphExtracted(Message):

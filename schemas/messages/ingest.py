@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import Field, model_validator
 
 from schemas.ids import CustomerId, DocumentPath, Sha256, job_id
-from schemas.messages._base import Message, Part
+from schemas.messages._base import Count, Message, Part, Size
 
 
 class DocumentReference(Part):
@@ -18,14 +18,14 @@ class DocumentReference(Part):
     """`s3://bucket/key` or `file:///path` under a root allowed for the customer; `staged:NAME` once sealed."""
     sha256: Sha256 | None = None
     """Checked against the bytes if given; required for `staged:`."""
-    size: Annotated[int, Field(ge=0)] | None = None
+    size: Size | None = None
     """Bytes, for progress only."""
 
 
 class Manifest(Part):
     """Closes the job: how many distinct documents were submitted over all its batches."""
 
-    documents: Annotated[int, Field(ge=0)]
+    documents: Count
 
 
 class DocumentsSubmitted(Message):
@@ -34,7 +34,7 @@ class DocumentsSubmitted(Message):
     TYPE: ClassVar[str] = "cradle.ingest.v1"
 
     customer: CustomerId
-    reference: Annotated[str, Field(min_length=1, max_length=256)]
+    reference: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
     """The upstream's own name of the job: the same reference twice is the same job."""
     documents: Annotated[tuple[DocumentReference, ...], Field(max_length=1024)] = ()
     manifest: Manifest | None = None

@@ -1,16 +1,14 @@
 """`bake-ready`: the ledger found that a job has no open work left."""
 
-from typing import Annotated, ClassVar
-
-from pydantic import Field
+from typing import ClassVar
 
 from schemas.ids import CustomerId
-from schemas.messages._base import Message
+from schemas.messages._base import Message, Number
 
 
 class JobCompleted(Message):
     TYPE: ClassVar[str] = "cradle.jobs.v1"
 
     customer: CustomerId
-    generation: Annotated[int, Field(ge=1)]
+    generation: Number
     """1 for the job's first image; a redrive makes the next."""

@@ -4,12 +4,12 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from schemas.messages._base import Message, Part
+from schemas.messages._base import Message, Number, Part
 from schemas.messages.documents import Document
 
 
 class RecognisedPage(Part):
-    number: Annotated[int, Field(ge=1)]
+    number: Number
     text: str
     confidence: Annotated[float, Field(ge=0, le=1)] | None = None
     """Mean confidence of the recognised words; None where the page's own text was used."""
