@@ -87,10 +87,6 @@ class Topology:
         """The stages that write each topic."""
         return {topic: tuple(s for s, stage in self.stages.items() if topic in stage.writes) for topic in self.topics}
 
-    def opens_work(self, topic: str) -> int:
-        """Units of work that one message of `topic` opens: one for each reader, none where no stage wrote it."""
-        return 0 if self.topics[topic].origin else len(self.readers[topic])
-
     def versions(self) -> dict[str, int]:
         """Each stage's version, for the fingerprint."""
         return {name: stage.version for name, stage in self.stages.items()}

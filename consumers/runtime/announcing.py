@@ -44,11 +44,15 @@ async def keep_sweeping(runtime: Runtime) -> None:
     """Erases jobs whose retention is over, until cancelled."""
     while True:
         try:
-            await erasure.sweep(
-                ledger=runtime.ports.ledger, keys=runtime.keys, staging=runtime.staging, now=runtime.ports.clock()
+            swept = await erasure.sweep(
+                ledger=runtime.ports.ledger, keys=runtime.keys, staging=runtime.staging, clock=runtime.ports.clock
             )
-        except CradleError as error:
-            log.warning("the sweep could not finish", code=error.code)
+            for erased in swept.erased:
+                log.info("erased", job=str(erased.job), objects=erased.objects)
+            for job, code in swept.failed:
+                log.warning("not erased", job=str(job), code=code)
+        except Retryable:
+            pass  # the next sweep finds the same jobs
         await asyncio.sleep(runtime.options.sweep_seconds)
 
 
