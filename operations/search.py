@@ -64,4 +64,5 @@ def _vector(question: str, data: DataLayer) -> NDArray[np.float32] | None:
         return None
     if config.model == "builtin":
         return embed_question(question, data.about)
-    return load_engine(config).embed([config.query_prefix + question])[0]
+    vector: NDArray[np.float32] = load_engine(config).embed([config.query_prefix + question])[0]
+    return vector

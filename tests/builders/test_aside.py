@@ -1,0 +1,70 @@
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from builders.oci.aside import aside, put_in_place
+
+BUILDER = """
+import sys, time
+from pathlib import Path
+from builders.oci.aside import aside
+with aside(Path(sys.argv[1])) as scratch:
+    (scratch / "half").write_text("made")
+    print(scratch, flush=True)
+    time.sleep(600)
+"""
+
+
+def build(place: Path, content: str) -> None:
+    with aside(place) as scratch:
+        (scratch / "made").mkdir()
+        (scratch / "made" / "file").write_text(content)
+        put_in_place(scratch / "made", place)
+
+
+def test_a_result_appears_whole(tmp_path: Path) -> None:
+    build(tmp_path / "images" / "one", "content")
+    assert [path.name for path in (tmp_path / "images").iterdir()] == ["one"]
+    assert (tmp_path / "images" / "one" / "file").read_text() == "content"
+
+
+def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), aside(tmp_path / "one") as scratch:
+        (scratch / "half").write_text("made")
+        raise RuntimeError
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_stood_there_is_replaced(tmp_path: Path) -> None:
+    build(tmp_path / "one", "old")
+    build(tmp_path / "one", "new")
+    assert (tmp_path / "one" / "file").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
+
+
+def test_of_two_at_once_the_last_remains(tmp_path: Path) -> None:
+    with aside(tmp_path / "one") as first, aside(tmp_path / "one") as second:
+        for folder, content in ((first, "first"), (second, "second")):
+            (folder / "made").mkdir()
+            (folder / "made" / "file").write_text(content)
+        put_in_place(second / "made", tmp_path / "one")
+        put_in_place(first / "made", tmp_path / "one")
+    assert (tmp_path / "one" / "file").read_text() == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
+
+
+def test_the_next_build_clears_what_a_killed_one_left_and_nothing_else(tmp_path: Path) -> None:
+    place = tmp_path / "one"
+    with subprocess.Popen([sys.executable, "-c", BUILDER, str(place)], stdout=subprocess.PIPE, text=True) as builder:
+        assert builder.stdout is not None
+        scratch = Path(builder.stdout.readline().strip())
+        build(place, "while it lives")
+        assert (scratch / "half").exists()
+        builder.send_signal(signal.SIGKILL)
+        builder.wait()
+        assert (scratch / "half").exists()
+        build(place, "after its death")
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]

@@ -1,0 +1,121 @@
+import hashlib
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import apsw
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.format import APPLICATION_ID, DATABASE, VECTORS
+from appliance.search import map_vectors
+from builders.data_layer import Contents, DataLayerWriter, Passages
+from tests.builders.corpus import ABOUT, Book, book, in_order, library
+
+PINNED_DATABASE = "b6d35e4bd1dd110fb0478267f417e8fca8e4c1b9bb6b91d13a8be9a41fd08dc5"
+PINNED_VECTORS = "ff4bf26497170adf7c78378b29b085c36aa28e16830876f5e54ab119d225a652"
+
+
+def write(folder: Path, books: list[Book], rows: int = 100) -> Contents:
+    folder.mkdir(parents=True)
+    with DataLayerWriter(folder) as writer:
+        for one in books:
+            baked = one.baked(rows)
+            for passages in baked.passages:
+                writer.add(baked.document, baked.title, passages)
+            writer.close_document(baked.document, baked.title, baked.whole())
+        return writer.finish(ABOUT)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
+def test_the_bytes_are_those_of_every_other_machine(tmp_path: Path) -> None:
+    """A change here changes every image's digest: raise VERSION or a stage's version with it, or undo it."""
+    write(tmp_path / "data", library())
+    assert digests(tmp_path / "data") == {DATABASE: PINNED_DATABASE, VECTORS: PINNED_VECTORS}
+
+
+@pytest.mark.parametrize(
+    "surroundings",
+    [{"TZ": "Pacific/Auckland", "LC_ALL": "C"}, {"TZ": "UTC", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "7"}],
+)
+def test_neither_time_zone_locale_umask_nor_folder_shows(tmp_path: Path, surroundings: dict[str, str]) -> None:
+    folder = tmp_path / "somewhere else" / "data"
+    program = (
+        "import os, sys; from pathlib import Path; os.umask(0o077)\n"
+        "from tests.builders.test_data_layer import write; from tests.builders.corpus import library\n"
+        "write(Path(sys.argv[1]), library())"
+    )
+    environment = {**os.environ, "PYTHONUTF8": "1", **surroundings}
+    subprocess.run([sys.executable, "-c", program, str(folder)], check=True, env=environment)
+    assert digests(folder) == {DATABASE: PINNED_DATABASE, VECTORS: PINNED_VECTORS}
+
+
+@given(rows=st.integers(1, 5), lines=st.integers(1, 12))
+def test_how_passages_are_grouped_does_not_show(
+    tmp_path_factory: pytest.TempPathFactory, rows: int, lines: int
+) -> None:
+    books = in_order([book("p", "\n".join(f"Zeile {i}" for i in range(lines))), *library()])
+    folder = tmp_path_factory.mktemp("layers")
+    assert write(folder / "one", books, rows) == write(folder / "other", books)
+    assert digests(folder / "one") == digests(folder / "other")
+
+
+def test_any_sqlite_reads_it(tmp_path: Path) -> None:
+    books = library()
+    contents = write(tmp_path / "data", books)
+    with sqlite3.connect(tmp_path / "data" / DATABASE) as database:
+        assert database.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        documents = database.execute("SELECT path, sha256, text, title FROM documents ORDER BY document").fetchall()
+        chunks = database.execute(
+            'SELECT text, start, "end", page, headings FROM chunks JOIN documents USING (document) ORDER BY chunk'
+        ).fetchall()
+        found = database.execute("SELECT rowid FROM passages WHERE passages MATCH 'urlaubsanspruch'").fetchall()
+    assert documents == [(one.document.path, one.document.sha256, one.text, one.document.path) for one in books]
+    assert [text[start:end] for text, start, end, *_ in chunks] == [text for one in books for text in one.texts]
+    assert {(page, headings[:9]) for *_, page, headings in chunks} == {(1, '["Titel",')}
+    assert found == [(1,)]
+    assert (contents.documents, contents.chunks, contents.dimension) == (3, 7, 8)
+    vectors = map_vectors(tmp_path / "data" / VECTORS)
+    np.testing.assert_array_equal(vectors, np.concatenate([one.vectors for one in books]))
+
+
+def test_only_the_two_files_remain(tmp_path: Path) -> None:
+    write(tmp_path / "data", library())
+    assert {path.name for path in (tmp_path / "data").iterdir()} == {DATABASE, VECTORS}
+
+
+def test_a_broken_order_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="order"):
+        write(tmp_path / "data", library()[::-1])
+
+
+def test_a_document_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="each once"):
+        write(tmp_path / "data", [library()[0]] * 2)
+
+
+def test_vectors_of_another_dimension_are_refused(tmp_path: Path) -> None:
+    one, other, *_ = library()
+    with DataLayerWriter(tmp_path) as writer:
+        writer.add(one.document, None, Passages(one.chunks, one.texts, one.vectors))
+        writer.close_document(one.document, None, one.baked().whole())
+        with pytest.raises(ValueError, match="8"):
+            writer.add(other.document, None, Passages(other.chunks, other.texts, other.vectors[:, :4]))
+
+
+def test_a_document_without_passages_is_refused(tmp_path: Path) -> None:
+    one = library()[0]
+    with DataLayerWriter(tmp_path) as writer, pytest.raises(ValueError, match="passage"):
+        writer.close_document(one.document, None, one.baked().whole())
+
+
+def test_the_writing_sqlite_is_the_pinned_one() -> None:
+    assert apsw.apsw_version() == "3.54.1.0"
