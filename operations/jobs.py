@@ -1,0 +1,290 @@
+"""Jobs: opening one, what a running process may know of it, and telling a person how it stands."""
+
+import asyncio
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from engines.embedding import EngineIdentity, identify
+from infra.keys import LEASE_SECONDS, Keys
+from infra.ledger import DocumentState, JobState, JobView, Ledger, NewJob
+from infra.parameters import ParameterStore
+from infra.progress import Progress
+from schemas import sealing
+from schemas.errors import CradleError, Permanent
+from schemas.ids import job_id
+from schemas.parameters import EmbeddingConfig, InstallationParameters, fingerprint
+from schemas.topology import Topology
+
+Identify = Callable[[EmbeddingConfig], EngineIdentity]
+
+OVER: Final = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.ERASED})
+"""States that no waiting gets past."""
+CHUNKING: Final = "chunk"
+"""The stage whose items are a job's chunks."""
+
+
+# -- opening ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedJob:
+    id: UUID
+    view: JobView
+    """As the ledger has it: of a job that was known already, with the parameters it pinned then."""
+    key: bytes = field(repr=False)
+
+
+async def open_job(
+    customer: str,
+    reference: str,
+    *,
+    parameters: ParameterStore,
+    ledger: Ledger,
+    keys: Keys,
+    topology: Topology,
+    clock: Callable[[], datetime],
+    identify: Identify = identify,
+) -> OpenedJob:
+    """Opens the job that `customer` calls `reference`, pinned to the newest parameters. Twice is harmless.
+
+    The key comes before the ledger's row: a crash in between leaves a key without a job, which seals nothing, and
+    never a job without a key. Raises Permanent `customer.unknown`, `parameters.unknown`, `engine.unknown`,
+    `job.erased`, or `key.destroyed` while an erasure is under way.
+    """
+    job = job_id(customer, reference)
+    keeper = await parameters.customer(customer)
+    version, newest = await parameters.version(customer)
+    deciding = await _fingerprint(newest, topology, identify)
+    key = await _create_key(job, keys, ledger)
+    opened_at = clock()
+    view = await ledger.open_job(
+        NewJob(
+            id=job,
+            customer=customer,
+            reference=reference,
+            parameters=version,
+            fingerprint=deciding,
+            opened_at=opened_at,
+            retain_until=opened_at + timedelta(hours=keeper.retain_hours),
+        )
+    )
+    _refuse_erased(view)
+    return OpenedJob(job, view, key)
+
+
+async def _fingerprint(parameters: InstallationParameters, topology: Topology, identify: Identify) -> str:
+    engine = await asyncio.to_thread(identify, parameters.embedding_config)  # it may have to hash the weights
+    return fingerprint(parameters, {"embedding": str(engine)}, topology.versions())
+
+
+async def _create_key(job: UUID, keys: Keys, ledger: Ledger) -> bytes:
+    try:
+        return await keys.create(job)
+    except Permanent as error:
+        if error.code == "key.destroyed":
+            _refuse_erased(await ledger.job(job))
+        raise
+
+
+def _refuse_erased(view: JobView) -> None:
+    if view.state is JobState.ERASED:
+        raise Permanent("job.erased", when=view.erased_at)
+
+
+# -- what a running process may know of a job -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Lease:
+    key: bytes = field(repr=False)
+    ends: float
+
+
+class PinnedJobs:
+    """The `Jobs` port of the stages, and the producers' way to a job.
+
+    What a job pinned never changes and is kept. A key is kept for LEASE_SECONDS by `monotonic`, counted from before it
+    was fetched, so that a destroyed key is unusable everywhere within that time.
+    """
+
+    def __init__(
+        self,
+        *,
+        parameters: ParameterStore,
+        ledger: Ledger,
+        keys: Keys,
+        topology: Topology,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        identify: Identify = identify,
+    ) -> None:
+        self._store = parameters
+        self._ledger = ledger
+        self._keys = keys
+        self._topology = topology
+        self._clock = clock
+        self._monotonic = monotonic
+        self._identify = identify
+        self._parameters: dict[UUID, InstallationParameters] = {}
+        self._fingerprints: dict[UUID, str] = {}
+        self._leases: dict[UUID, _Lease] = {}
+
+    async def open(self, customer: str, reference: str) -> UUID:
+        """The job's id, as `open_job`."""
+        return (await self.opened(customer, reference)).id
+
+    async def opened(self, customer: str, reference: str) -> OpenedJob:
+        """The job, as `open_job`."""
+        asked = self._monotonic()
+        opened = await open_job(
+            customer,
+            reference,
+            parameters=self._store,
+            ledger=self._ledger,
+            keys=self._keys,
+            topology=self._topology,
+            clock=self._clock,
+            identify=self._identify,
+        )
+        self._leases[opened.id] = _Lease(opened.key, asked + LEASE_SECONDS)
+        return opened
+
+    async def parameters(self, job: UUID) -> InstallationParameters:
+        """The version the job pinned. Raises Permanent `job.unknown`."""
+        if job not in self._parameters:
+            await self._pin(job)
+        return self._parameters[job]
+
+    async def fingerprint(self, job: UUID) -> str:
+        """Raises Permanent `job.unknown`."""
+        if job not in self._fingerprints:
+            await self._pin(job)
+        return self._fingerprints[job]
+
+    async def key(self, job: UUID) -> bytes:
+        """Raises Permanent `key.destroyed` or `key.unknown`."""
+        asked = self._monotonic()
+        lease = self._leases.get(job)
+        if lease is None or lease.ends <= asked:
+            self._drop_ended_leases(asked)
+            lease = _Lease(await self._keys.fetch(str(job)), asked + LEASE_SECONDS)
+            self._leases[job] = lease
+        return lease.key
+
+    async def _pin(self, job: UUID) -> None:
+        view = await self._ledger.job(job)
+        _, self._parameters[job] = await self._store.version(view.customer, view.parameters)
+        self._fingerprints[job] = view.fingerprint
+
+    def _drop_ended_leases(self, now: float) -> None:
+        self._leases = {job: lease for job, lease in self._leases.items() if lease.ends > now}
+
+
+# -- telling a person -------------------------------------------------------------------------------------------------
+
+
+def seal_path(key: bytes, document: str, path: str, *, nonce: bytes) -> bytes:
+    """A document's path as the ledger keeps it: sealed under the job's key, bound to the document's id."""
+    return sealing.seal(key, path.encode(), associated=document.encode(), nonce=nonce)
+
+
+def open_path(key: bytes, document: str, sealed: bytes) -> str:
+    """Raises Permanent `envelope.tampered` or `envelope.malformed`."""
+    return sealing.unseal(key, sealed, associated=document.encode()).decode()
+
+
+def job_report(view: JobView) -> dict[str, Any]:
+    """How the job stands, as plain values for `cradle job --json`. Times are ISO 8601."""
+    return {
+        "job": str(view.id),
+        "customer": view.customer,
+        "reference": view.reference,
+        "state": view.state.value,
+        "documents": {"total": view.total, "done": view.done, "failed": view.failed},
+        "chunks": view.items.get(CHUNKING, 0) if view.chunks is None else view.chunks,
+        "open_work": view.open_work,
+        "items": dict(view.items),
+        "image": view.image,
+        "generation": view.generation,
+        "merkle": dict(view.merkle),
+        "reason": view.reason,
+        "next_step": _next_step(view),
+        "parameters": view.parameters,
+        "fingerprint": view.fingerprint,
+        "parent": None if view.parent is None else str(view.parent),
+        "opened_at": _iso(view.opened_at),
+        "completed_at": _iso(view.completed_at),
+        "baked_at": _iso(view.baked_at),
+        "erased_at": _iso(view.erased_at),
+        "retain_until": _iso(view.retain_until),
+    }
+
+
+async def describe_job(job: UUID, *, ledger: Ledger, keys: Keys) -> dict[str, Any]:
+    """`job_report` and `failures`: `[{document, path, stage, code}]`, by path, which is None once the key is gone.
+
+    Raises Permanent `job.unknown`.
+    """
+    view = await ledger.job(job)
+    return job_report(view) | {"failures": await failures(job, ledger=ledger, keys=keys) if view.failed else []}
+
+
+async def failures(job: UUID, *, ledger: Ledger, keys: Keys) -> list[dict[str, str | None]]:
+    """The job's failed documents: `{document, path, stage, code}` each, by path and id."""
+    key = await _key_if_alive(job, keys)
+    found = [
+        {
+            "document": row.id,
+            "path": open_path(key, row.id, row.sealed_path) if key and row.sealed_path else None,
+            "stage": row.stage,
+            "code": row.code,
+        }
+        for row in await ledger.documents(job)
+        if row.state is DocumentState.FAILED
+    ]
+    return sorted(found, key=lambda row: (row["path"] or "", row["document"] or ""))
+
+
+async def wait_for(
+    job: UUID,
+    until: Collection[JobState],
+    *,
+    ledger: Ledger,
+    progress: Progress,
+    seen: Callable[[JobView], None] = lambda view: None,
+    every: float = 1.0,
+) -> JobView:
+    """The job once it is in one of the states `until`, or OVER. `seen` gets every view on the way.
+
+    Looks at each change that `progress` tells of, and every `every` seconds. Waits for ever: bound it with
+    `asyncio.timeout`. Raises Permanent `job.unknown`.
+    """
+    async for _ in progress.watch(job, every=every):
+        view = await ledger.job(job)
+        seen(view)
+        if view.state in until or view.state in OVER:
+            return view
+    raise AssertionError("a watch does not end")
+
+
+async def _key_if_alive(job: UUID, keys: Keys) -> bytes | None:
+    try:
+        return await keys.fetch(str(job))
+    except Permanent:
+        return None
+
+
+def _next_step(view: JobView) -> str | None:
+    if view.reason is None:
+        return None
+    try:
+        return CradleError(view.reason, job=view.id, customer=view.customer).next_step
+    except KeyError:  # its sentence needs details that the ledger does not keep
+        return f"`cradle job {view.id}` lists the documents that failed."
+
+
+def _iso(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat()
