@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol
+from typing import Final
 from uuid import UUID
 
 from infra.broker import Broker, OutgoingRecord
 from infra.sources import Entry, Source
+from infra.staging.sealed import SealedStaging
 from operations.jobs import OpenedJob, PinnedJobs
 from producers.batching import STAGE, Batches, batch_id
 from schemas import envelope, sealing
@@ -26,12 +27,6 @@ AT_ONCE: Final = 8
 
 Data = bytes | Path | Callable[[], AsyncIterator[bytes]]
 """A document's content: bytes, a file, or a function that opens a fresh stream of it each time it is called."""
-
-
-class RawStore(Protocol):
-    """What the Producer asks of staging; `infra.staging.sealed` has it."""
-
-    async def put(self, job: UUID, kind: str, name: str, data: AsyncIterator[bytes] | bytes) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +87,7 @@ class Producer:
         self,
         *,
         jobs: PinnedJobs,
-        staging: RawStore,
+        staging: SealedStaging,
         broker: Broker,
         topology: Topology,
         source: Callable[[str], Source],
@@ -173,8 +168,8 @@ class Producer:
 
     async def _seal_all(self, work: _Work, reader: Source, entries: list[Entry]) -> list[DocumentReference | Permanent]:
         """One answer for each entry, in their order: it decides the batches, so it has to repeat."""
-        sealing = (self._seal(work, entry.path, partial(reader.read, entry.uri)) for entry in entries)
-        outcomes = await asyncio.gather(*sealing, return_exceptions=True)  # so that none outlives another's failure
+        under_way = (self._seal(work, entry.path, partial(reader.read, entry.uri)) for entry in entries)
+        outcomes = await asyncio.gather(*under_way, return_exceptions=True)  # so that none outlives another's failure
         answers: list[DocumentReference | Permanent] = []
         for outcome in outcomes:
             if isinstance(outcome, BaseException) and not isinstance(outcome, Permanent):

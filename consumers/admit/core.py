@@ -1,0 +1,154 @@
+"""What `admit` decides, without touching anything: which objects a customer may name, and what a job still takes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import unquote
+from uuid import UUID
+
+from consumers.runtime.contract import Output, Refused
+from engines.extraction import Probe
+from infra.ledger import DocumentState, JobState, JobView, NewDocument
+from schemas.errors import Permanent
+from schemas.ids import clean_path, document_id
+from schemas.messages import Document, DocumentAdmitted, DocumentReference, DocumentsSubmitted
+
+STAGED: Final = "staged:"
+SCHEMES: Final = ("file", "s3")
+RAW: Final = "raw"
+"""The kind of staged objects that holds documents as they came."""
+MAX_BYTES: Final = 256 * 1024 * 1024
+"""Of one document."""
+MAX_DEPTH: Final = 8
+"""Of archives within archives."""
+
+CONTAINER_ROUTES: Final = frozenset({"archive", "mail"})
+TAKES_DOCUMENTS: Final = frozenset({JobState.OPEN, JobState.PROCESSING})
+
+
+# -- the job ----------------------------------------------------------------------------------------------------------
+
+
+def check_job(event: DocumentsSubmitted, job: JobView) -> None:
+    """Raises Permanent `job.manifest` (closed before with another count) or `job.closed` (it takes no document)."""
+    if event.manifest is not None and job.manifest not in (None, event.manifest.documents):
+        raise Permanent("job.manifest")
+    if event.documents and job.state not in TAKES_DOCUMENTS:
+        raise Permanent("job.closed")
+
+
+# -- what may be read -------------------------------------------------------------------------------------------------
+
+
+def staged_name(reference: DocumentReference, job: UUID, key: bytes) -> str:
+    """The staging name in a `staged:` URI.
+
+    Only one name is right: in the job's own folder, the id that path and hash have under the job's key. So nobody can
+    name another job's object, nor another document's. Raises Permanent `source.digest` (no hash) or `source.root`.
+    """
+    if reference.sha256 is None:
+        raise Permanent("source.digest")
+    name = f"jobs/{job}/{RAW}/{document_id(key, reference.path, reference.sha256)}"
+    if reference.uri != STAGED + name:
+        raise Permanent("source.root")
+    return name
+
+
+def root_above(uri: str, roots: Sequence[str]) -> str:
+    """The first of the customer's roots that `uri` is written under.
+
+    Raises Permanent `source.scheme`, or `source.root`: none, or it has a '.', '..' or empty segment, escaped or not.
+    Where links may lead is not for a pure function; `Source.lies_under` looks.
+    """
+    scheme, _, place = uri.partition("://")
+    if scheme not in SCHEMES:
+        raise Permanent("source.scheme", scheme=scheme if scheme in ("http", "https", "ftp") else "of that kind")
+    segments = unquote(place).removeprefix("/").split("/")
+    if any(segment in ("", ".", "..") or set(segment) & {"\\", "\0"} for segment in segments):
+        raise Permanent("source.root")
+    for root in roots:
+        if _as_read(uri).startswith(_as_read(root).rstrip("/") + "/"):
+            return root
+    raise Permanent("source.root")
+
+
+def _as_read(uri: str) -> str:
+    """A file's URI may be written with or without escapes; an S3 key is what it says."""
+    return unquote(uri) if uri.startswith("file:") else uri
+
+
+# -- where a document goes --------------------------------------------------------------------------------------------
+
+
+def check_route(probe: Probe) -> None:
+    """Raises Permanent `document.needs-ocr`, `document.encrypted` or `document.type` for what stays outside."""
+    refusals = {
+        "ocr": ("document.needs-ocr", {"kind": probe.media_type}),
+        "encrypted": ("document.encrypted", {}),
+        "unsupported": ("document.type", {"kind": probe.media_type}),
+    }
+    if probe.route in refusals:
+        code, details = refusals[probe.route]
+        raise Permanent(code, **details)
+
+
+def member_path(container: str, member: str) -> str:
+    """Raises Permanent `source.path`, for one that is too long."""
+    return clean_path(f"{container}!/{member}")
+
+
+def is_document(member: str) -> bool:
+    """Whether an archive's member counts: hidden files and folders, and a Mac's `__MACOSX`, do not, as in a folder."""
+    return not any(segment.startswith((".", "_")) for segment in member.split("/"))
+
+
+# -- what becomes of a reference --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A document whose bytes are here, and sealed in staging."""
+
+    id: str
+    path: str
+    sha256: str
+    object: str
+    """Its staging name."""
+    data: bytes = field(repr=False)
+    member: bool = False
+    """Whether it came out of an archive or mail."""
+
+    def reference(self) -> DocumentReference:
+        """Names the sealed bytes: how a member is submitted on its own, should it be refused."""
+        return DocumentReference(path=self.path, uri=STAGED + self.object, sha256=self.sha256, size=len(self.data))
+
+    def admitted(self, media_type: str) -> Output:
+        """The message that lets it in. The same document in two events is one message."""
+        document = Document(id=self.id, path=self.path, sha256=self.sha256, media_type=media_type, size=len(self.data))
+        return Output(DocumentAdmitted(document=document, object=self.object), self.id, identity=UUID(self.id))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one document."""
+
+    document: NewDocument
+    output: Output | None = None
+    refused: Refused | None = None
+
+
+def refusal(event: DocumentsSubmitted, reference: DocumentReference, error: Permanent) -> Refused:
+    """The dead letter of one reference: the event with that piece alone."""
+    return Refused(event.model_copy(update={"documents": (reference,), "manifest": None}), error)
+
+
+def distinct(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """The first verdict of each document, in order."""
+    found: dict[str, Verdict] = {}
+    for verdict in verdicts:
+        found.setdefault(verdict.document.id, verdict)
+    return list(found.values())
+
+
+def admitted_count(verdicts: Sequence[Verdict]) -> int:
+    return sum(verdict.document.state is DocumentState.OPEN for verdict in verdicts)

@@ -1,0 +1,175 @@
+"""The ports' side of `admit`: an event's job and window, then each of its references, members included."""
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final, cast
+from uuid import UUID
+
+from consumers.admit import core
+from consumers.admit.core import Raw, Verdict
+from consumers.admit.raw import Fetcher
+from consumers.runtime.contract import Done, Failed, Handle, Held, Outcome, Ports, Received
+from engines import extraction
+from infra.ledger import DocumentState, NewDocument
+from infra.parameters import Customer
+from operations.jobs import seal_path
+from schemas.errors import Permanent
+from schemas.ids import document_id
+from schemas.messages import DocumentReference, DocumentsSubmitted, Message
+from schemas.sealing import NONCE_BYTES
+
+AT_ONCE: Final = 8
+"""Documents of one event that are fetched and probed at one time."""
+HOLD_SECONDS: Final = 0.5
+"""How long an event waits before its customer's window is looked at again."""
+
+Probing = Callable[[bytes, str], extraction.Probe]
+Listing = Callable[[bytes, str], list[tuple[str, bytes]]]
+
+
+def stage(ports: Ports, *, probe: Probing = extraction.probe, members: Listing = extraction.members) -> Handle:
+    fetcher = Fetcher(ports)
+
+    async def handle(inputs: Sequence[Received[Message]]) -> AsyncIterator[Outcome]:
+        let_in: Counter[str] = Counter()
+        for received in inputs:
+            event = cast(DocumentsSubmitted, received.message)
+            try:
+                customer = await ports.parameters.customer(event.customer)
+                if event.documents and await _is_full(ports, customer, let_in):
+                    yield Held(received, HOLD_SECONDS)
+                    continue
+                job = await ports.jobs.open(event.customer, event.reference)
+                core.check_job(event, await ports.ledger.job(job))
+                submission = _Submission(
+                    ports, fetcher, probe, members, event, customer, job, await ports.jobs.key(job)
+                )
+                verdicts = core.distinct(await submission.verdicts())
+            except Permanent as error:
+                yield Failed(received, error)
+            else:
+                let_in[customer.id] += core.admitted_count(verdicts)
+                yield _done(received, event, verdicts)
+
+    return handle
+
+
+async def _is_full(ports: Ports, customer: Customer, let_in: Counter[str]) -> bool:
+    """Whether the customer's window is full. A document of this poll may count twice: then it waits once more."""
+    return await ports.ledger.open_documents(customer.id) + let_in[customer.id] >= customer.window
+
+
+def _done(received: Received[Message], event: DocumentsSubmitted, verdicts: Sequence[Verdict]) -> Done:
+    outputs = tuple(verdict.output for verdict in verdicts if verdict.output)
+    return Done(
+        received,
+        outputs=outputs,
+        refused=tuple(verdict.refused for verdict in verdicts if verdict.refused),
+        documents=tuple(verdict.document for verdict in verdicts),
+        manifest=event.manifest.documents if event.manifest else None,
+        items=len(outputs),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Submission:
+    """One event of one job: turns its references into verdicts."""
+
+    ports: Ports
+    fetcher: Fetcher
+    probe: Probing
+    members: Listing
+    event: DocumentsSubmitted
+    customer: Customer
+    job: UUID
+    key: bytes
+
+    async def verdicts(self) -> list[Verdict]:
+        """Those of every reference and of the members found in it, in the event's order.
+
+        Raises Permanent `key.destroyed` if the job is erased meanwhile, Retryable if a dependency is away.
+        """
+        slots = asyncio.Semaphore(AT_ONCE)
+        under_way = (self._of_reference(reference, slots) for reference in self.event.documents)
+        results = await asyncio.gather(*under_way, return_exceptions=True)  # so that none outlives another's failure
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return list(chain.from_iterable(cast(list[list[Verdict]], results)))
+
+    async def _of_reference(self, reference: DocumentReference, slots: asyncio.Semaphore) -> list[Verdict]:
+        async with slots, AsyncExitStack() as exits:
+            try:
+                raw = await self.fetcher.fetch(
+                    reference, job=self.job, key=self.key, customer=self.customer, exits=exits
+                )
+            except Permanent as error:
+                unread = document_id(self.key, reference.path, reference.sha256 or "")
+                return [self._refused(unread, reference, error)]
+            return await self._of_document(raw, reference, depth=0)
+
+    async def _of_document(self, raw: Raw, reference: DocumentReference, depth: int) -> list[Verdict]:
+        try:
+            found = await self._probed(raw)
+            inside = await self._opened(raw, found, depth)
+        except Permanent as error:
+            return [self._refused(raw.id, reference, error, member=raw.member)]
+        verdicts = [self._expanded(raw) if found.route == "archive" else self._admitted(raw, found)]
+        for path, data in inside:
+            verdicts += await self._of_member(path, data, depth + 1)
+        return verdicts
+
+    async def _of_member(self, path: str, data: bytes, depth: int) -> list[Verdict]:
+        sha256 = hashlib.sha256(data).hexdigest()
+        raw = await self.fetcher.seal(path, data, sha256, job=self.job, key=self.key, member=True)
+        return await self._of_document(raw, raw.reference(), depth)
+
+    async def _probed(self, raw: Raw) -> extraction.Probe:
+        if not raw.data:
+            raise Permanent("source.empty")
+        found = await asyncio.to_thread(self.probe, raw.data, raw.path)
+        core.check_route(found)
+        return found
+
+    async def _opened(self, raw: Raw, found: extraction.Probe, depth: int) -> list[tuple[str, bytes]]:
+        """The members of an archive or mail, by their paths as documents; none of anything else."""
+        if found.route not in core.CONTAINER_ROUTES:
+            return []
+        inside = await asyncio.to_thread(self.members, raw.data, found.media_type)
+        if inside and depth == core.MAX_DEPTH:
+            raise Permanent("document.nested", limit=core.MAX_DEPTH)
+        wanted = [(name, data) for name, data in inside if found.route == "mail" or core.is_document(name)]
+        return [(core.member_path(raw.path, name), data) for name, data in wanted]
+
+    # -- the three verdicts -------------------------------------------------------------------------------------------
+
+    def _admitted(self, raw: Raw, found: extraction.Probe) -> Verdict:
+        return Verdict(self._new(raw.id, raw.path, member=raw.member), output=raw.admitted(found.media_type))
+
+    def _expanded(self, raw: Raw) -> Verdict:
+        return Verdict(self._new(raw.id, raw.path, DocumentState.EXPANDED, member=raw.member))
+
+    def _refused(
+        self, document: str, reference: DocumentReference, error: Permanent, *, member: bool = False
+    ) -> Verdict:
+        if error.code.startswith("key."):
+            raise error  # the job is being erased: that is the event's end, not the document's fault
+        failed = self._new(document, reference.path, DocumentState.FAILED, error.code, member=member)
+        return Verdict(failed, refused=core.refusal(self.event, reference, error))
+
+    def _new(
+        self,
+        document: str,
+        path: str,
+        state: DocumentState = DocumentState.OPEN,
+        code: str | None = None,
+        *,
+        member: bool,
+    ) -> NewDocument:
+        sealed = seal_path(self.key, document, path, nonce=self.ports.entropy(NONCE_BYTES))
+        return NewDocument(document, sealed, state, code, member)

@@ -1,0 +1,75 @@
+"""Fetching: from a reference to bytes that were checked and lie sealed in staging."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Final
+from uuid import UUID
+
+from consumers.admit.core import MAX_BYTES, RAW, STAGED, Raw, root_above, staged_name
+from consumers.runtime.contract import Ports
+from infra.parameters import Customer
+from schemas.errors import Permanent
+from schemas.ids import document_id
+from schemas.messages import DocumentReference
+
+LARGE_BYTES: Final = 16 * 1024 * 1024
+"""A document beyond it is read only while no other one is: so that memory holds at most one of MAX_BYTES."""
+
+
+class Fetcher:
+    """Reads and seals the documents of one process, small ones side by side, large ones one at a time."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self._large = asyncio.Semaphore(1)
+
+    async def fetch(
+        self, reference: DocumentReference, *, job: UUID, key: bytes, customer: Customer, exits: AsyncExitStack
+    ) -> Raw:
+        """The document that `reference` names. `exits` ends when the caller lets go of its bytes.
+
+        Raises Permanent `source.root`, `source.scheme`, `source.missing`, `source.unreadable`, `source.digest`,
+        `source.too-large`, `staging.missing` or `staging.tampered`.
+        """
+        staged = reference.uri.startswith(STAGED)
+        if staged:
+            stream = self._ports.staging.stream(job, staged_name(reference, job, key))
+        else:
+            stream = await self._allowed(reference.uri, customer)
+        try:
+            data, sha256 = await self._read(stream, exits)
+        except OSError:
+            raise Permanent("source.unreadable") from None
+        if reference.sha256 not in (None, sha256):
+            raise Permanent("source.digest")
+        if staged:
+            return Raw(
+                document_id(key, reference.path, sha256), reference.path, sha256, staged_name(reference, job, key), data
+            )
+        return await self.seal(reference.path, data, sha256, job=job, key=key)
+
+    async def seal(self, path: str, data: bytes, sha256: str, *, job: UUID, key: bytes, member: bool = False) -> Raw:
+        """Puts a document into staging under its id."""
+        document = document_id(key, path, sha256)
+        return Raw(document, path, sha256, await self._ports.staging.put(job, RAW, document, data), data, member)
+
+    async def _allowed(self, uri: str, customer: Customer) -> AsyncIterator[bytes]:
+        root = root_above(uri, customer.roots)
+        source = self._ports.source(uri)
+        if not await asyncio.to_thread(source.lies_under, uri, root):
+            raise Permanent("source.root")
+        return source.read(uri)
+
+    async def _read(self, stream: AsyncIterator[bytes], exits: AsyncExitStack) -> tuple[bytes, str]:
+        digest, data, large = hashlib.sha256(), bytearray(), False
+        async for piece in stream:
+            digest.update(piece)
+            data += piece
+            if len(data) > MAX_BYTES:
+                raise Permanent("source.too-large", limit=MAX_BYTES)
+            if len(data) > LARGE_BYTES and not large:
+                await exits.enter_async_context(self._large)
+                large = True
+        return bytes(data), digest.hexdigest()
