@@ -90,6 +90,9 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
         "The job's staged results are not whole: {what}.",
         "Check who else deletes from the staging store, then ingest the documents again.",
     ),
+    "job.unfinished": ErrorKind(
+        "The job is not done after {seconds:g} s.", "It goes on by itself; wait again with `cradle wait {job}`."
+    ),
     "job.manifest": ErrorKind(
         "A second manifest disagrees with the first.", "A job closes once; use a new reference for a new job."
     ),
@@ -135,6 +138,14 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
     "engine.weights": ErrorKind(
         "The weights of {name} are not those that are pinned.",
         "Reinstall the package or correct the pinned revision.",
+    ),
+    "engine.revision": ErrorKind(
+        "A model of a hub needs its revision pinned, or its vectors could change from one day to the next.",
+        "Set `embedding_config.revision` to the commit of the model, or give a local path.",
+    ),
+    "engine.vectors": ErrorKind(
+        "The {name} engine made a vector that is not {what}.",
+        "Check the model with `cradle doctor`, then redrive the dead letters.",
     ),
     # -- the delivery -----------------------------------------------------------------------------------------------
     "delivery.unexpected": ErrorKind(

