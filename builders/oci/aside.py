@@ -1,5 +1,6 @@
 """Results appear whole or not at all: a folder is written beside its place, synced, and renamed into it."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -34,17 +35,24 @@ def put_in_place(folder: Path, place: Path) -> None:
     for path in folder.rglob("*"):
         sync(path)
     sync(folder)
-    while True:
-        try:
-            folder.rename(place)
-            break
-        except OSError:
-            if not place.is_dir():
-                raise
-            prefix = f".{place.name}."
-            with suppress(FileNotFoundError), tempfile.TemporaryDirectory(prefix=prefix, dir=place.parent) as old:
-                place.rename(Path(old) / "replaced")
+    while not _renamed(folder, place):
+        with (
+            suppress(FileNotFoundError),
+            tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as old,
+        ):
+            place.rename(Path(old) / "replaced")
     sync(place.parent)
+
+
+def _renamed(folder: Path, place: Path) -> bool:
+    """False where a folder stands there already."""
+    try:
+        folder.rename(place)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True
 
 
 def sync(path: Path) -> None:

@@ -1,10 +1,8 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from threading import Event
 from typing import Any, cast
 from uuid import UUID
 
@@ -46,13 +44,13 @@ async def _bake(ports: Ports, job: UUID, completed: JobCompleted) -> BuiltImage:
     into = CustomerPaths(ports.home, completed.customer).image(job, completed.generation)
     fetched = cast(AsyncGenerator[bytes, None], fetch_parts(documents, ports.staging, job))
     async with aclosing(fetched) as parts:
-        feed = _Feed(parts, asyncio.get_running_loop())
+        feed = _Feed(parts)
         building = asyncio.ensure_future(asyncio.to_thread(_build, documents, feed, about, ports.base_image, into))
         try:
             return await asyncio.shield(building)
         finally:
-            feed.stopped.set()
-            await asyncio.wait((building,))  # a thread cannot be cancelled: it ends at its next part
+            feed.stop()
+            await asyncio.wait((building,))
 
 
 async def _record(ports: Ports, job: UUID, completed: JobCompleted, built: BuiltImage) -> None:
@@ -68,27 +66,30 @@ async def _record(ports: Ports, job: UUID, completed: JobCompleted, built: Built
     await ports.ledger.baked(job, completed.generation, record)
 
 
-class _Stopped(Exception):
-    pass
-
-
-@dataclass(frozen=True, slots=True)
 class _Feed:
     """Hands what the event loop fetches to the thread that builds."""
 
-    parts: AsyncGenerator[bytes, None]
-    loop: asyncio.AbstractEventLoop
-    stopped: Event = field(default_factory=Event)
-    """Set when nobody waits for the image any more."""
+    def __init__(self, parts: AsyncGenerator[bytes, None]) -> None:
+        self._parts = parts
+        self._loop = asyncio.get_running_loop()
+        self._fetching: asyncio.Task[Any] | None = None
+        self._stopped = False
 
     def next(self) -> bytes:
-        if self.stopped.is_set():
-            raise _Stopped
-        return asyncio.run_coroutine_threadsafe(_next(self.parts), self.loop).result()
+        """Called by the building thread. Raises CancelledError once stopped."""
+        return asyncio.run_coroutine_threadsafe(self._fetch(), self._loop).result()
 
+    def stop(self) -> None:
+        """Called by the event loop: a thread cannot be cancelled, but gives up at its next part."""
+        self._stopped = True
+        if self._fetching is not None:
+            self._fetching.cancel()
 
-async def _next(parts: AsyncGenerator[bytes, None]) -> bytes:
-    return await anext(parts)
+    async def _fetch(self) -> bytes:
+        if self._stopped:
+            raise asyncio.CancelledError
+        self._fetching = asyncio.current_task()
+        return await anext(self._parts)
 
 
 def _build(

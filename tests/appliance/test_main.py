@@ -1,0 +1,45 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from appliance.__main__ import main
+from tests.builders.corpus import library
+from tests.builders.test_data_layer import write
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("main") / "data"
+    write(folder, library())
+    return str(folder)
+
+
+def test_search_answers_as_json(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--data", folder, "search", "notice in writing", "--limit", "1", "--json"]) == 0
+    [answer] = json.loads(capsys.readouterr().out)
+    assert (answer["document"], answer["page"], answer["start"]) == ("a/contract.txt", 1, 39)
+    assert answer["text"] == "Notice is given in writing."
+
+
+def test_search_answers_in_words(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--data", folder, "search", "Urlaubsanspruch", "--limit", "1"]) == 0
+    assert capsys.readouterr().out == "Führung/Ürlaub.md, page 1\nDer Urlaubsanspruch beträgt 30 Tage.\n"
+
+
+def test_about_says_what_the_image_holds(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--data", folder, "about"]) == 0
+    about = json.loads(capsys.readouterr().out)
+    assert (about["documents"], about["chunks"], about["fingerprint"]) == (3, 7, "f" * 64)
+
+
+def test_no_data_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--data", str(tmp_path), "about"]) == 1
+    assert "cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["search"], ["search", "x", "--limit", "0"]])
+def test_wrong_use_exits_with_2(folder: str, arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--data", folder, *arguments])
+    assert caught.value.code == 2
