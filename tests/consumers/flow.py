@@ -28,10 +28,10 @@ from schemas.topology import Topology, read_topology
 
 FLOW = """
 topics:
-  ingest:      {type: cradle.ingest.v1,    key: customer, partitions: 1, retention: 1h, max_bytes: 1MiB, origin: producers}
+  ingest: {type: cradle.ingest.v1, key: customer, partitions: 1, retention: 1h, max_bytes: 1MiB, origin: producers}
   chunk-ready: {type: cradle.documents.v1, key: document, partitions: 1, retention: 1h, max_bytes: 1MiB}
-  chunked:     {type: cradle.chunks.v1,    key: document, partitions: 1, retention: 1h, max_bytes: 1MiB}
-  bake-ready:  {type: cradle.jobs.v1,      key: job,      partitions: 1, retention: 1h, max_bytes: 1MiB, origin: completion}
+  chunked: {type: cradle.chunks.v1, key: document, partitions: 1, retention: 1h, max_bytes: 1MiB}
+  bake-ready: {type: cradle.jobs.v1, key: job, partitions: 1, retention: 1h, max_bytes: 1MiB, origin: completion}
 stages:
   admit: {reads: [ingest],      writes: [chunk-ready], version: 1}
   split: {reads: [chunk-ready], writes: [chunked],     version: 1}
