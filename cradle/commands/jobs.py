@@ -1,0 +1,203 @@
+"""`cradle jobs`, `job`, `wait`, `erase`, `sweep`: how work stands, and its end."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import typer
+
+from cradle.commands.terminal import FAILED, Json, note, out, pairs, print_json, say, table
+from cradle.commands.terminal import run as run_to_end
+
+if TYPE_CHECKING:
+    from cradle.compose import Adapters
+
+JobId = Annotated[UUID, typer.Argument(metavar="JOB", help="The id that `cradle ingest` printed.")]
+
+COLOURS = {"baked": "green", "packaged": "green", "failed": "red", "cancelled": "red", "erased": "dim"}
+
+
+def jobs(
+    customer: Annotated[str | None, typer.Option("--customer", "-c", help="Only this customer's.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 20,
+    json: Json = False,
+) -> None:
+    """List jobs, the newest first."""
+    found = run_to_end(_jobs(customer, limit))
+    if json:
+        print_json(found)
+        return
+    made = table(
+        "job", "customer", "state", "documents", "failed", "chunks", "opened", right=("documents", "failed", "chunks")
+    )
+    for one in found:
+        documents = one["documents"]
+        made.add_row(
+            one["job"],
+            one["customer"],
+            _coloured(one["state"]),
+            f"{documents['done']}/{documents['total']}",
+            str(documents["failed"] or ""),
+            str(one["chunks"]),
+            f"[dim]{one['opened_at'][:16].replace('T', ' ')}[/dim]",
+        )
+    out.print(made if found else "There is no job yet. [dim]Start one with `cradle ingest`.[/dim]")
+
+
+def job(job: JobId, json: Json = False) -> None:
+    """Show how a job stands, what it made, and what failed."""
+    found = run_to_end(_job(job))
+    print_json(found) if json else show_job(found)
+
+
+def wait(
+    job: JobId,
+    timeout: Annotated[float | None, typer.Option(min=0, help="Seconds to wait at most.", show_default=False)] = None,
+    json: Json = False,
+) -> None:
+    """Wait until a job is baked, showing its progress. Exit code 1 if it fails."""
+    finish(run_to_end(_wait(job, timeout, json)), json)
+
+
+def erase(job: JobId, json: Json = False) -> None:
+    """Destroy a job's key and delete what it staged. Nothing of it can be read afterwards; its image stays."""
+    erased = run_to_end(_erase(job))
+    if json:
+        print_json(erased)
+    else:
+        say(f"[green]✓[/green] Job {job} is erased: key destroyed, {erased['objects']} staged objects deleted.")
+
+
+def sweep(json: Json = False) -> None:
+    """Erase every job whose retention is over. Running stages do this by themselves."""
+    swept = run_to_end(_sweep())
+    if json:
+        print_json(swept)
+    else:
+        say(f"Erased {len(swept['erased'])} jobs." if swept["erased"] else "No job's retention is over.")
+    if swept["failed"]:
+        for failure in swept["failed"]:
+            note(f"Job {failure['job']} could not be erased ({failure['code']}); the next sweep tries again.")
+        raise typer.Exit(FAILED)
+
+
+def finish(report: dict[str, Any], json: bool) -> None:
+    """Prints a job that is over, and exits with 1 if it came to no image."""
+    print_json(report) if json else show_job(report)
+    if report["image"] is None or report["state"] in ("failed", "cancelled"):
+        raise typer.Exit(FAILED)
+
+
+def show_job(report: dict[str, Any]) -> None:
+    """A job for people. A document's path is shown while its key lives."""
+    from rich.markup import escape
+
+    documents = report["documents"]
+    lines: dict[str, object] = {
+        "job": f"[bold]{report['job']}[/bold]",
+        "customer": report["customer"],
+        "reference": escape(report["reference"]),
+        "state": _coloured(report["state"]),
+        "documents": f"{documents['done']} of {documents['total']} done"
+        + (f", [red]{documents['failed']} failed[/red]" if documents["failed"] else ""),
+        "chunks": report["chunks"],
+        "image": report["image"] or "",
+        **{f"root of {stage}": f"[dim]{root}[/dim]" for stage, root in report["merkle"].items()},
+        "kept until": (report["retain_until"] or "")[:16].replace("T", " "),
+    }
+    out.print(pairs({name: value for name, value in lines.items() if value != ""}))
+    if report["reason"]:
+        say(f"[red]✗[/red] {report['reason']}  [dim]next[/dim] {escape(report['next_step'] or '')}")
+    _show_failures(report.get("failures", []))
+
+
+def _show_failures(failures: list[dict[str, Any]]) -> None:
+    from rich.markup import escape
+
+    if not failures:
+        return
+    made = table("failed document", "at", "code")
+    for failure in failures:
+        made.add_row(
+            escape(failure["path"] or failure["document"]), failure["stage"] or "", f"[red]{failure['code']}[/red]"
+        )
+    out.print()
+    out.print(made)
+
+
+async def _jobs(customer: str | None, limit: int) -> list[dict[str, Any]]:
+    from cradle.compose import open_adapters
+    from cradle.settings import load_settings
+    from operations.jobs import job_report
+
+    async with open_adapters(load_settings()) as adapters:
+        ledger = await adapters.ledger()
+        return [job_report(view) for view in await ledger.jobs(customer, limit=limit)]
+
+
+async def _job(job: UUID) -> dict[str, Any]:
+    from cradle.compose import open_adapters
+    from cradle.settings import load_settings
+
+    async with open_adapters(load_settings()) as adapters:
+        return await describe(job, adapters)
+
+
+async def describe(job: UUID, adapters: "Adapters") -> dict[str, Any]:
+    """The job's report with its failed documents."""
+    from operations.jobs import describe_job
+
+    return await describe_job(job, ledger=await adapters.ledger(), keys=await adapters.keys())
+
+
+async def _wait(job: UUID, seconds: float | None, quiet: bool) -> dict[str, Any]:
+    from cradle.commands.progress import watch_job
+    from cradle.compose import open_adapters
+    from cradle.settings import load_settings
+
+    async with open_adapters(load_settings()) as adapters:
+        await watch_job(job, adapters, seconds=seconds, quiet=quiet)
+        return await describe(job, adapters)
+
+
+async def _erase(job: UUID) -> dict[str, Any]:
+    from cradle.compose import clock, open_adapters
+    from cradle.settings import load_settings
+    from operations.erasure import erase as erase_job
+
+    async with open_adapters(load_settings()) as adapters:
+        erased = await erase_job(
+            job,
+            ledger=await adapters.ledger(),
+            keys=await adapters.keys(),
+            staging=await adapters.staging(),
+            clock=clock,
+        )
+    return {
+        "job": str(erased.job),
+        "key_destroyed": erased.key_destroyed,
+        "objects": erased.objects,
+        "erased_at": erased.erased_at.isoformat(),
+    }
+
+
+async def _sweep() -> dict[str, Any]:
+    from cradle.compose import clock, open_adapters
+    from cradle.settings import load_settings
+    from operations.erasure import sweep as sweep_jobs
+
+    async with open_adapters(load_settings()) as adapters:
+        swept = await sweep_jobs(
+            ledger=await adapters.ledger(),
+            keys=await adapters.keys(),
+            staging=await adapters.staging(),
+            clock=clock,
+        )
+    return {
+        "erased": [str(one.job) for one in swept.erased],
+        "failed": [{"job": str(job), "code": code} for job, code in swept.failed],
+    }
+
+
+def _coloured(state: str) -> str:
+    colour = COLOURS.get(state, "yellow")
+    return f"[{colour}]{state}[/{colour}]"

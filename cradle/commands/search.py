@@ -1,0 +1,45 @@
+"""`cradle search`: asks an image. It needs no stack: the image holds everything."""
+
+from typing import Annotated, Any
+
+import typer
+
+from cradle.commands.terminal import Json, out, print_json, say
+
+
+def search(
+    image: Annotated[
+        str, typer.Argument(metavar="CUSTOMER|IMAGE", help="A customer, for its newest image, or a path to an image.")
+    ],
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="In any language the model knows.")],
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many passages.")] = 3,
+    json: Json = False,
+) -> None:
+    """Ask an image a question and get the passages that answer it, best first."""
+    from cradle.settings import load_settings
+    from operations.search import search as ask
+
+    found = ask(load_settings().home, image, question, limit)
+    if json:
+        print_json(found)
+    elif not found:
+        say("Nothing was found.")
+    else:
+        for number, passage in enumerate(found, start=1):
+            _show(number, passage)
+
+
+def _show(number: int, passage: dict[str, Any]) -> None:
+    from rich.markup import escape
+    from rich.padding import Padding
+    from rich.text import Text
+
+    page = "" if passage["page"] is None else f", page {passage['page']}"
+    span = f"characters {passage['start']} to {passage['end']}"
+    out.print(f"[bold green]{number}[/bold green] [bold]{escape(passage['document'])}[/bold]{page} [dim]{span}[/dim]")
+    out.print(Padding(Text(_tidy(passage["text"])), (0, 2, 1, 2)))
+
+
+def _tidy(text: str) -> str:
+    """Without empty lines, of which extraction leaves many."""
+    return "\n".join(line.rstrip() for line in text.splitlines() if line.strip())

@@ -1,0 +1,101 @@
+"""What every command shares: two consoles, the --json option, running a coroutine, and telling an error."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Coroutine, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Final, TypeVar
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from schemas.errors import CradleError
+
+T = TypeVar("T")
+
+FAILED: Final = 1
+WRONG_USE: Final = 2
+INTERRUPTED: Final = 130
+WRONG_USE_CODES: Final = (
+    "settings.",
+    "customer.",
+    "parameters.",
+    "job.unknown",
+    "image.unknown",
+    "source.missing",
+    "source.scheme",
+    "topology.",
+)
+"""Errors of which the cause is what was typed or configured, rather than the work: they exit with 2."""
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON of a stable shape.", show_default=False)]
+
+out: Final = Console(highlight=False)
+err: Final = Console(stderr=True, highlight=False)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Runs a command's coroutine to its end."""
+    return asyncio.run(work)
+
+
+def print_json(value: object) -> None:
+    """One JSON value on stdout, UTF-8, with no colour and no wrapping."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def say(text: str) -> None:
+    """A sentence on stdout, in rich markup."""
+    out.print(text)
+
+
+def note(text: str) -> None:
+    """A remark on stderr, so that it never mixes with a result."""
+    err.print(f"[dim]{text}[/dim]")
+
+
+def tell(error: CradleError) -> int:
+    """Prints the error's sentence, code and next step on stderr; returns the exit code."""
+    err.print(f"[bold red]error[/bold red] {escape(error.sentence)} [dim]({error.code})[/dim]")
+    err.print(f"  [dim]next[/dim] {escape(error.next_step)}")
+    return WRONG_USE if error.code.startswith(WRONG_USE_CODES) else FAILED
+
+
+def tell_unknown(error: Exception) -> int:
+    """Prints an error that has no code; its own text stays untold, since it may quote content."""
+    kind = type(error).__name__
+    err.print(f"[bold red]error[/bold red] Something failed that Cradle does not know ({kind}).")
+    err.print("  [dim]next[/dim] Run it again with CRADLE_DEBUG=1 for the traceback.")
+    return FAILED
+
+
+def debugging() -> bool:
+    """Whether the person asked for tracebacks: CRADLE_DEBUG=1."""
+    return os.environ.get("CRADLE_DEBUG", "") not in ("", "0")
+
+
+def table(*columns: str, right: Sequence[str] = ()) -> Table:
+    """A table without lines, as every command prints one. `right` names the columns of numbers."""
+    made = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return made
+
+
+def pairs(values: Mapping[str, object]) -> Table:
+    """Names and values, one pair a line."""
+    made = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=False)
+    made.add_column(style="dim")
+    made.add_column(overflow="fold")
+    for name, value in values.items():
+        made.add_row(name, "" if value is None else str(value))
+    return made
+
+
+def moment(when: datetime | None) -> str:
+    """A time for people: UTC, to the second."""
+    return "" if when is None else when.strftime("%Y-%m-%d %H:%M:%S")

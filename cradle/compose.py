@@ -1,0 +1,273 @@
+"""The one place that opens adapters. Each opens on first use and closes in reverse, whatever happened in between."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+from cradle.flow import read_flow
+from cradle.settings import Settings
+from infra.local import stack
+from schemas.errors import CradleError, Permanent
+from schemas.parameters import EmbeddingConfig
+from schemas.topology import Topology
+
+if TYPE_CHECKING:
+    from consumers.runtime import Runtime
+    from engines.embedding import EmbeddingEngine
+    from engines.tokenizer import Tokenizer
+    from infra.broker import Broker
+    from infra.keys import Keys
+    from infra.ledger import Ledger
+    from infra.parameters import ParameterStore
+    from infra.progress import Progress
+    from infra.sources import Source
+    from infra.staging import Staging
+    from operations.jobs import PinnedJobs
+    from producers.producer import Producer, Sealed
+
+T = TypeVar("T")
+
+REAL_REPLICATION: Final = 3
+EMBEDDED_REPLICATION: Final = 1
+SOURCES: Final = ("file", "s3")
+"""Schemes that a document may be read from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Urls:
+    """Where each port's adapter is found: what the settings say, and the embedded stack for the rest."""
+
+    broker: str
+    ledger: str
+    parameters: str
+    staging: str
+    keys: str
+    progress: str
+
+
+def embedded_urls(home: Path) -> dict[str, str]:
+    """The embedded stack's URL of each setting; broker, databases and progress only once it was up."""
+    files = {"staging_url": (home / "staging").as_uri(), "keys_url": (home / "keys").as_uri()}
+    found = stack.endpoints(home)
+    if found is None:
+        return files
+    return files | {
+        "broker_url": found.broker_url,
+        "ledger_url": found.ledger_url,
+        "parameters_url": found.ledger_url,
+        "progress_url": found.progress_url,
+    }
+
+
+def needs_stack(settings: Settings) -> bool:
+    """Whether any server of the embedded stack stands in for a URL that is not set."""
+    return None in (settings.broker_url, settings.ledger_url, settings.parameters_url, settings.progress_url)
+
+
+def resolve(settings: Settings) -> Urls:
+    """Raises CradleError `stack.down` if a URL is the embedded stack's, and that was never up."""
+    embedded = embedded_urls(settings.home)
+
+    def url(name: str) -> str:
+        found = getattr(settings, name) or embedded.get(name)
+        if not found:
+            raise CradleError("stack.down")
+        return str(found)
+
+    ports = ("broker", "ledger", "parameters", "staging", "keys", "progress")
+    return Urls(**{port: url(f"{port}_url") for port in ports})
+
+
+def replication(settings: Settings) -> int:
+    """Copies of each partition: as set, or 1 on the embedded broker and 3 on a real one."""
+    if settings.replication is not None:
+        return settings.replication
+    return EMBEDDED_REPLICATION if settings.broker_url is None else REAL_REPLICATION
+
+
+class Adapters:
+    """An installation's adapters. `await adapters.ledger()` opens it the first time and returns it ever after."""
+
+    def __init__(self, settings: Settings, exits: AsyncExitStack) -> None:
+        self.settings = settings
+        self.urls = resolve(settings)
+        self._exits = exits
+        self._opened: dict[str, Any] = {}
+
+    async def broker(self) -> "Broker":
+        from infra.broker import open_broker
+
+        return await self._once(open_broker, self.urls.broker)
+
+    async def ledger(self) -> "Ledger":
+        from infra.ledger import open_ledger
+
+        return await self._once(open_ledger, self.urls.ledger)
+
+    async def parameters(self) -> "ParameterStore":
+        from infra.parameters import open_parameters
+
+        return await self._once(open_parameters, self.urls.parameters)
+
+    async def staging(self) -> "Staging":
+        from infra.staging import open_staging
+
+        return await self._once(open_staging, self.urls.staging)
+
+    async def keys(self) -> "Keys":
+        from infra.keys import open_keys
+
+        return await self._once(open_keys, self.urls.keys)
+
+    async def progress(self) -> "Progress":
+        from infra.progress import open_progress
+
+        return await self._once(open_progress, self.urls.progress)
+
+    async def _once(self, opener: Callable[[str], AbstractAsyncContextManager[T]], url: str) -> T:
+        name = opener.__name__
+        if name not in self._opened:
+            self._opened[name] = await self._exits.enter_async_context(opener(url))
+        return cast(T, self._opened[name])
+
+
+@asynccontextmanager
+async def open_adapters(settings: Settings) -> AsyncIterator[Adapters]:
+    """Adapters for as long as the block lasts. Raises CradleError `stack.down` or `settings.scheme`."""
+    async with AsyncExitStack() as exits:
+        yield Adapters(settings, exits)
+
+
+def clock() -> datetime:
+    return datetime.now(UTC)
+
+
+def migrate(urls: Urls) -> None:
+    """Brings the tables of both databases to this release's. Blocking; harmless where they are there already."""
+    from infra.ledger.migrations import migrate as migrate_ledger
+    from infra.parameters.migrations import migrate as migrate_parameters
+
+    migrate_ledger(urls.ledger)
+    migrate_parameters(urls.parameters)
+
+
+@asynccontextmanager
+async def open_runtime(settings: Settings, flow: Topology) -> AsyncIterator["Runtime"]:
+    """What consumers run with. Raises CradleError `stack.down` or `settings.*`."""
+    from consumers.runtime import Options, Ports, Runtime
+    from infra.staging.sealed import SealedStaging
+
+    async with AsyncExitStack() as exits:
+        adapters = Adapters(settings, exits)
+        jobs = await _pinned_jobs(adapters, flow)
+        ports = Ports(
+            staging=SealedStaging(await adapters.staging(), key=jobs.key, entropy=os.urandom),
+            jobs=jobs,
+            ledger=await adapters.ledger(),
+            parameters=await adapters.parameters(),
+            engines=LoadedEngines(),
+            source=await _open_sources(exits),
+            home=settings.home,
+            base_image=settings.base_image,
+            clock=clock,
+            entropy=os.urandom,
+        )
+        yield Runtime(
+            topology=flow,
+            ports=ports,
+            broker=await adapters.broker(),
+            broker_url=adapters.urls.broker,
+            keys=await adapters.keys(),
+            staging=await adapters.staging(),
+            progress=await adapters.progress(),
+            options=Options(
+                poll_records=settings.poll_records,
+                poll_wait=settings.poll_wait,
+                drain_seconds=settings.drain_seconds,
+                health=(settings.health_host, settings.health_port) if settings.health_port else None,
+            ),
+        )
+
+
+@asynccontextmanager
+async def open_producer(
+    settings: Settings, progress: "Callable[[Sealed], None]" = lambda sealed: None
+) -> AsyncIterator["Producer"]:
+    """A producer of this installation; `progress` hears of each sealed document."""
+    from infra.staging.sealed import SealedStaging
+    from producers.producer import Producer
+
+    flow = read_flow()
+    async with AsyncExitStack() as exits:
+        adapters = Adapters(settings, exits)
+        jobs = await _pinned_jobs(adapters, flow)
+        producer = Producer(
+            jobs=jobs,
+            staging=SealedStaging(await adapters.staging(), key=jobs.key, entropy=os.urandom),
+            broker=await adapters.broker(),
+            topology=flow,
+            source=await _open_sources(exits),
+            clock=clock,
+            entropy=os.urandom,
+            progress=progress,
+        )
+        yield await exits.enter_async_context(producer)
+
+
+class LoadedEngines:
+    """Each configured engine and tokenizer, loaded once a process, off the event loop."""
+
+    def __init__(self) -> None:
+        self._engines: dict[EmbeddingConfig, EmbeddingEngine] = {}
+        self._tokenizers: dict[EmbeddingConfig, Tokenizer] = {}
+        self._loading = asyncio.Lock()
+
+    async def embedding(self, config: EmbeddingConfig) -> "EmbeddingEngine":
+        from engines.embedding import load_engine
+
+        return await self._once(config, self._engines, load_engine)
+
+    async def tokenizer(self, config: EmbeddingConfig) -> "Tokenizer":
+        from engines.tokenizer import load_tokenizer
+
+        return await self._once(config, self._tokenizers, load_tokenizer)
+
+    async def _once(self, config: EmbeddingConfig, loaded: dict[EmbeddingConfig, T], load: "Callable[..., T]") -> T:
+        async with self._loading:
+            if config not in loaded:
+                loaded[config] = await asyncio.to_thread(load, config)
+        return loaded[config]
+
+
+async def _pinned_jobs(adapters: Adapters, flow: Topology) -> "PinnedJobs":
+    from operations.jobs import PinnedJobs
+
+    return PinnedJobs(
+        parameters=await adapters.parameters(),
+        ledger=await adapters.ledger(),
+        keys=await adapters.keys(),
+        topology=flow,
+        clock=clock,
+        monotonic=time.monotonic,
+    )
+
+
+async def _open_sources(exits: AsyncExitStack) -> "Callable[[str], Source]":
+    """The reader of a URI, by its scheme. Raises CradleError `source.scheme` for a scheme that none reads."""
+    from infra.sources import open_source
+
+    readers = {scheme: await exits.enter_async_context(open_source(f"{scheme}://")) for scheme in SOURCES}
+
+    def source(uri: str) -> "Source":
+        scheme = uri.partition(":")[0]
+        if scheme not in readers:
+            raise Permanent("source.scheme", scheme=scheme)
+        return readers[scheme]
+
+    return source

@@ -1,0 +1,54 @@
+"""Asks each dependency whether it is there, and says what to do about one that is not."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from schemas.errors import CradleError
+
+TIMEOUT_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    name: str
+    where: str
+    """Its URL with any password masked, or its folder."""
+    ask: Callable[[], Awaitable[str]]
+    """Returns its version, or '' where it tells none. Raises when it is away."""
+    remedy: str
+    """What to do when it is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    name: str
+    where: str
+    ok: bool
+    version: str
+    milliseconds: float
+    problem: str = ""
+    remedy: str = ""
+
+
+async def examine(dependencies: Sequence[Dependency]) -> list[Finding]:
+    """One finding a dependency, in their order; each has five seconds. Never raises for one that is away."""
+    return [await _examine_one(dependency) for dependency in dependencies]  # in turn, so that latencies are their own
+
+
+async def _examine_one(dependency: Dependency) -> Finding:
+    began = time.monotonic()
+    version, problem, remedy = "", "", ""
+    try:
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            version = await dependency.ask()
+    except TimeoutError:
+        problem, remedy = f"It does not answer within {TIMEOUT_SECONDS:.0f} s.", dependency.remedy
+    except CradleError as error:
+        problem, remedy = error.sentence, dependency.remedy or error.next_step
+    except Exception as error:  # a driver's own: its text may hold a password, its type does not
+        problem, remedy = f"It answers with an error ({type(error).__name__}).", dependency.remedy
+    spent = (time.monotonic() - began) * 1000
+    return Finding(dependency.name, dependency.where, not problem, version, round(spent, 1), problem, remedy)
