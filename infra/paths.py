@@ -1,9 +1,12 @@
 """Where everything on disk lies: under CRADLE_HOME, and nowhere else."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, unquote_to_bytes
 from uuid import UUID
 
+from schemas.errors import CradleError
 from schemas.ids import check_customer_id
 
 
@@ -24,3 +27,16 @@ class CustomerPaths:
     def image(self, job: UUID, generation: int) -> Path:
         """The OCI layout of a job's image."""
         return self.images / f"{job}.{generation}"
+
+
+def file_url(path: Path) -> str:
+    """`file:///...` of a path, made absolute. What is not plain ASCII is percent-encoded, byte by byte."""
+    return "file://" + quote(os.fsencode(path.absolute()))
+
+
+def file_path(url: str) -> Path:
+    """The path that a `file://` URL names. Raises CradleError `settings.invalid` unless it is absolute and local."""
+    encoded = url.removeprefix("file://")
+    if encoded == url or not encoded.startswith("/") or "%00" in encoded:
+        raise CradleError("settings.invalid", what="a file URL is file:// and an absolute path, as file:///srv/cradle")
+    return Path(os.fsdecode(unquote_to_bytes(encoded)))

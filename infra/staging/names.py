@@ -1,0 +1,26 @@
+"""What a staging name may look like. Every adapter checks, so that none can be made to leave its folder."""
+
+import re
+from typing import Final
+
+from schemas.errors import Permanent
+
+_SEGMENT: Final = r"[a-z0-9_-][a-z0-9._-]{0,199}"
+_NAME: Final = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")
+_PREFIX: Final = re.compile(rf"(?:{_SEGMENT}/)*(?:{_SEGMENT})?")
+MAX_NAME: Final = 900
+"""Characters. S3 takes 1024 bytes, a prefix of the store's own included."""
+
+
+def check_name(name: str) -> str:
+    """Returns `name`. Raises Permanent `staging.name`: no segment begins with '.', so none is '..' or hidden."""
+    if len(name) > MAX_NAME or not _NAME.fullmatch(name):
+        raise Permanent("staging.name")
+    return name
+
+
+def check_prefix(prefix: str) -> str:
+    """Returns `prefix`, the beginning of a name or nothing. Raises Permanent `staging.name`."""
+    if len(prefix) > MAX_NAME or not _PREFIX.fullmatch(prefix):
+        raise Permanent("staging.name")
+    return prefix
