@@ -27,8 +27,10 @@ class Customer:
 
 
 class ParameterStore(Protocol):
+    """Every method raises Retryable `dependency.away` when the database does not answer."""
+
     async def put_customer(self, customer: Customer) -> None:
-        """Adds the customer, or replaces its recipient, roots, window and retention."""
+        """Adds the customer, or replaces its recipient, roots, window and retention. Raises Permanent `customer.id`."""
 
     async def customer(self, customer: str) -> Customer:
         """Raises Permanent `customer.unknown`."""
@@ -49,6 +51,6 @@ class ParameterStore(Protocol):
 
 
 def open_parameters(url: str) -> AbstractAsyncContextManager[ParameterStore]:
-    """`postgresql://...` (migrated beforehand), `memory:`."""
+    """`postgresql://...` (migrated beforehand: `infra.parameters.migrations`), `memory:`."""
     context: AbstractAsyncContextManager[ParameterStore] = adapter("parameters", url, ADAPTERS)(url)
     return context

@@ -1,0 +1,42 @@
+-- name: open_job
+-- Records a job unless it is known.
+INSERT INTO ledger.jobs (id, customer, reference, parameters, fingerprint, parent, opened_at, retain_until)
+VALUES (%(id)s, %(customer)s, %(reference)s, %(parameters)s, %(fingerprint)s, %(parent)s, %(opened_at)s,
+        %(retain_until)s)
+ON CONFLICT (id) DO NOTHING;
+
+-- name: bake_job
+-- The complete job has the image of its newest announcement.
+UPDATE ledger.jobs
+SET state = 'baked', image = %(image)s, chunks = %(chunks)s, merkle = %(merkle)s, baked_at = %(baked_at)s,
+    retain_until = %(retain_until)s
+WHERE id = %(job)s AND generation = %(generation)s AND state = 'complete';
+
+-- name: fail_job
+-- An unfinished job fails as a whole.
+UPDATE ledger.jobs
+SET state = 'failed', reason = %(reason)s
+WHERE id = %(job)s AND state IN ('open', 'processing', 'complete');
+
+-- name: withdraw_announcements
+-- A job that failed or was erased has nothing to bake.
+DELETE FROM ledger.outbox
+USING ledger.jobs
+WHERE outbox.job = %(job)s AND jobs.id = outbox.job AND jobs.state IN ('failed', 'erased');
+
+-- name: erase_job
+-- The job is erased; the first time counts.
+UPDATE ledger.jobs
+SET state = 'erased', erased_at = coalesce(erased_at, %(now)s)
+WHERE id = %(job)s;
+
+-- name: drop_paths
+-- Forgets the sealed paths of an erased job's documents.
+UPDATE ledger.documents
+SET sealed_path = ''
+WHERE job = %(job)s AND sealed_path <> '';
+
+-- name: take_announcement
+-- Takes one announcement out of the outbox.
+DELETE FROM ledger.outbox
+WHERE job = %(job)s AND generation = %(generation)s;

@@ -1,0 +1,66 @@
+-- name: finished
+-- Which of these messages have an outcome at the stage.
+SELECT message
+FROM ledger.work
+WHERE message = ANY(%(messages)s::uuid[]) AND stage = %(stage)s AND finished_at IS NOT NULL;
+
+-- name: erased_jobs
+-- Which of these jobs take no further records.
+SELECT id
+FROM ledger.jobs
+WHERE id = ANY(%(jobs)s::uuid[]) AND state IN ('erased', 'cancelled');
+
+-- name: announcements
+-- What is to be published, oldest first.
+SELECT outbox.job, jobs.customer, outbox.generation
+FROM ledger.outbox
+JOIN ledger.jobs ON jobs.id = outbox.job
+ORDER BY outbox.completed_at, outbox.job, outbox.generation;
+
+-- name: due_for_erasure
+-- Jobs whose retention is over, oldest first.
+SELECT id
+FROM ledger.jobs
+WHERE state <> 'erased' AND retain_until <= %(now)s
+ORDER BY retain_until, id;
+
+-- name: open_documents
+-- How many documents of the customer's running jobs have open work.
+SELECT count(*) AS documents
+FROM ledger.jobs
+JOIN ledger.documents ON documents.job = jobs.id AND documents.open_work > 0
+WHERE jobs.customer = %(customer)s AND jobs.state IN ('open', 'processing');
+
+-- name: job
+-- One job as it stands.
+SELECT *
+FROM ledger.job_views
+WHERE id = %(job)s;
+
+-- name: jobs
+-- The newest jobs.
+SELECT *
+FROM ledger.job_views
+ORDER BY opened_at DESC, id
+LIMIT %(limit)s;
+
+-- name: jobs_of_customer
+-- The customer's newest jobs.
+SELECT *
+FROM ledger.job_views
+WHERE customer = %(customer)s
+ORDER BY opened_at DESC, id
+LIMIT %(limit)s;
+
+-- name: documents
+-- The documents that the job has met.
+SELECT id, state, sealed_path, stage, code
+FROM ledger.documents
+WHERE job = %(job)s AND state IS NOT NULL
+ORDER BY id;
+
+-- name: ping
+-- Whether the tables are there.
+SELECT 1
+FROM ledger.jobs
+LIMIT 1;

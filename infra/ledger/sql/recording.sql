@@ -1,0 +1,126 @@
+-- name: lock_jobs
+-- Locks the jobs in order of their ids, so that two polls never wait for each other. What follows sees all that was
+-- recorded before, because each statement takes its own snapshot. Returns the jobs that exist.
+SELECT id, state
+FROM ledger.jobs
+WHERE id = ANY(%(jobs)s::uuid[])
+ORDER BY id
+FOR UPDATE;
+
+-- name: finish_work
+-- Stores outcomes that are not known yet; returns those alone, with what the unit said when it was opened.
+INSERT INTO ledger.work AS unit (message, stage, job, document, finished_at, items, code)
+SELECT message, %(stage)s, job, document, %(now)s, items, code
+FROM unnest(%(messages)s::uuid[], %(jobs)s::uuid[], %(documents)s::text[], %(items)s::integer[], %(codes)s::text[])
+    AS outcome (message, job, document, items, code)
+ORDER BY message
+ON CONFLICT (message, stage) DO UPDATE
+    SET finished_at = excluded.finished_at, items = excluded.items, code = excluded.code
+    WHERE unit.finished_at IS NULL
+RETURNING message, document, source IS NOT NULL AS opened;
+
+-- name: open_work
+-- Opens units that are not opened yet; returns those that are open now, and not those finished ahead of it.
+WITH opened AS (
+    INSERT INTO ledger.work AS unit (message, stage, job, document, source)
+    SELECT message, stage, job, document, source
+    FROM unnest(%(messages)s::uuid[], %(stages)s::text[], %(jobs)s::uuid[], %(documents)s::text[], %(sources)s::uuid[])
+        AS output (message, stage, job, document, source)
+    ORDER BY message, stage
+    ON CONFLICT (message, stage) DO UPDATE
+        SET source = excluded.source
+        WHERE unit.source IS NULL
+    RETURNING job, document, finished_at
+)
+SELECT job, document FROM opened WHERE finished_at IS NULL;
+
+-- name: hear_of_documents
+-- Makes a row for documents that were never mentioned, so that they can be counted before they are met.
+INSERT INTO ledger.documents (job, id)
+SELECT job, id
+FROM unnest(%(jobs)s::uuid[], %(ids)s::text[]) AS document (job, id)
+ORDER BY job, id
+ON CONFLICT (job, id) DO NOTHING;
+
+-- name: move_documents
+-- Introduces documents (the first introduction counts), marks failures (the first counts) and moves open work.
+-- Returns by how much each job's counts of documents change. A document that nobody has met has no state.
+WITH changed AS (
+    UPDATE ledger.documents AS document
+    SET met = document.met OR move.introduced,
+        sealed_path = CASE WHEN document.met THEN document.sealed_path ELSE move.sealed_path END,
+        member = CASE WHEN document.met THEN document.member ELSE move.member END,
+        archive = CASE WHEN document.met THEN document.archive ELSE move.archive END,
+        code = coalesce(document.code, CASE WHEN NOT document.met THEN move.refusal END, move.failure),
+        stage = CASE
+            WHEN document.code IS NULL AND (move.failure IS NOT NULL OR move.refusal IS NOT NULL AND NOT document.met)
+            THEN %(stage)s ELSE document.stage
+        END,
+        open_work = document.open_work + move.open_work
+    FROM unnest(%(jobs)s::uuid[], %(ids)s::text[], %(introduced)s::boolean[], %(sealed_paths)s::bytea[],
+                %(members)s::boolean[], %(archives)s::boolean[], %(refusals)s::text[], %(failures)s::text[],
+                %(open_work)s::integer[])
+            AS move (job, id, introduced, sealed_path, member, archive, refusal, failure, open_work)
+        JOIN ledger.documents AS before USING (job, id)
+    WHERE document.job = move.job AND document.id = move.id
+    RETURNING document.job, document.member, before.state AS old, document.state AS new
+)
+SELECT job,
+       count(*) FILTER (WHERE old IS NULL AND new IS NOT NULL AND NOT member) AS sources,
+       count(*) FILTER (WHERE old IS NULL AND new <> 'expanded') AS total,
+       count(*) FILTER (WHERE new = 'done') - count(*) FILTER (WHERE old = 'done') AS done,
+       count(*) FILTER (WHERE new = 'failed') - count(*) FILTER (WHERE old = 'failed') AS failed
+FROM changed
+GROUP BY job;
+
+-- name: move_jobs
+-- Moves the jobs' counters, lets those without open work complete, and puts their announcements into the outbox.
+WITH moved AS (
+    SELECT job.id,
+           job.state,
+           coalesce(job.manifest, move.manifest) AS manifest,
+           job.sources + move.sources AS sources,
+           job.total + move.total AS total,
+           job.done + move.done AS done,
+           job.failed + move.failed AS failed,
+           job.open_work + move.open_work AS open_work
+    FROM ledger.jobs AS job
+    JOIN unnest(%(jobs)s::uuid[], %(manifests)s::integer[], %(sources)s::integer[], %(total)s::integer[],
+                %(done)s::integer[], %(failed)s::integer[], %(open_work)s::integer[])
+        AS move (id, manifest, sources, total, done, failed, open_work) USING (id)
+), ended AS (
+    SELECT id, state IN ('open', 'processing') AND sources >= manifest AND open_work = 0 AS now
+    FROM moved
+), settled AS (
+    UPDATE ledger.jobs AS job
+    SET manifest = moved.manifest,
+        sources = moved.sources,
+        total = moved.total,
+        done = moved.done,
+        failed = moved.failed,
+        open_work = moved.open_work,
+        state = CASE
+            WHEN ended.now AND moved.done > 0 THEN 'complete'
+            WHEN ended.now THEN 'failed'
+            WHEN moved.state = 'open' AND moved.manifest IS NOT NULL THEN 'processing'
+            ELSE moved.state
+        END,
+        reason = CASE WHEN ended.now AND moved.done = 0 THEN 'job.empty' ELSE job.reason END,
+        generation = CASE WHEN ended.now AND moved.done > 0 THEN job.generation + 1 ELSE job.generation END,
+        completed_at = CASE WHEN ended.now THEN %(now)s ELSE job.completed_at END
+    FROM moved JOIN ended USING (id)
+    WHERE job.id = moved.id
+    RETURNING job.id, job.generation, ended.now AND moved.done > 0 AS completed
+)
+INSERT INTO ledger.outbox (job, generation, completed_at)
+SELECT id, generation, %(now)s
+FROM settled
+WHERE completed;
+
+-- name: add_progress
+-- Counts outcomes and what they made, by job and stage, for display.
+INSERT INTO ledger.progress AS progress (job, stage, outcomes, items)
+SELECT job, %(stage)s, outcomes, items
+FROM unnest(%(jobs)s::uuid[], %(outcomes)s::bigint[], %(items)s::bigint[]) AS made (job, outcomes, items)
+ON CONFLICT (job, stage) DO UPDATE
+    SET outcomes = progress.outcomes + excluded.outcomes, items = progress.items + excluded.items;
