@@ -12,6 +12,7 @@ from typing import Final
 from uuid import UUID
 
 from infra.broker import Broker, OutgoingRecord
+from infra.paths import file_url
 from infra.sources import Entry, Source
 from infra.staging.sealed import SealedStaging
 from operations.jobs import OpenedJob, PinnedJobs
@@ -192,7 +193,7 @@ class Producer:
         if isinstance(data, bytes):
             return lambda: _once(data)
         if isinstance(data, Path):
-            uri = data.resolve().as_uri()
+            uri = file_url(data)
             return lambda: self._source(uri).read(uri)
         return data
 
@@ -243,7 +244,7 @@ class Producer:
 
 def source_uri(source: str) -> str:
     """`source` itself if it is a URI; otherwise the `file:` URI of that path."""
-    return source if "://" in source else Path(source).expanduser().resolve().as_uri()
+    return source if "://" in source else file_url(Path(source).expanduser())
 
 
 def _submissions(topology: Topology) -> str:

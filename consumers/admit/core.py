@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 from uuid import UUID
 
 from consumers.runtime.contract import Output, Refused
@@ -57,24 +57,23 @@ def staged_name(reference: DocumentReference, job: UUID, key: bytes) -> str:
 def root_above(uri: str, roots: Sequence[str]) -> str:
     """The first of the customer's roots that `uri` is written under.
 
-    Raises Permanent `source.scheme`, or `source.root`: none, or it has a '.', '..' or empty segment, escaped or not.
-    Where links may lead is not for a pure function; `Source.lies_under` looks.
+    Raises Permanent `source.scheme`, or `source.root`: there is none, or it has a '.' or '..', escaped or not.
+    Where links lead is not for a pure function to see; `Source.lies_under` looks.
     """
     scheme, _, place = uri.partition("://")
     if scheme not in SCHEMES:
         raise Permanent("source.scheme", scheme=scheme if scheme in ("http", "https", "ftp") else "of that kind")
-    segments = unquote(place).removeprefix("/").split("/")
-    if any(segment in ("", ".", "..") or set(segment) & {"\\", "\0"} for segment in segments):
+    if any(segment in (".", "..") for segment in unquote(place).split("/")):
         raise Permanent("source.root")
     for root in roots:
-        if _as_read(uri).startswith(_as_read(root).rstrip("/") + "/"):
+        if _as_read(uri).startswith(_as_read(root).rstrip(b"/") + b"/"):
             return root
     raise Permanent("source.root")
 
 
-def _as_read(uri: str) -> str:
-    """A file's URI may be written with or without escapes; an S3 key is what it says."""
-    return unquote(uri) if uri.startswith("file:") else uri
+def _as_read(uri: str) -> bytes:
+    """A file's URI may escape what another does not; an S3 key is what it says."""
+    return unquote_to_bytes(uri) if uri.startswith("file:") else uri.encode()
 
 
 # -- where a document goes --------------------------------------------------------------------------------------------

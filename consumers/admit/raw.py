@@ -33,22 +33,12 @@ class Fetcher:
         Raises Permanent `source.root`, `source.scheme`, `source.missing`, `source.unreadable`, `source.digest`,
         `source.too-large`, `staging.missing` or `staging.tampered`.
         """
-        staged = reference.uri.startswith(STAGED)
-        if staged:
-            stream = self._ports.staging.stream(job, staged_name(reference, job, key))
-        else:
-            stream = await self._allowed(reference.uri, customer)
-        try:
-            data, sha256 = await self._read(stream, exits)
-        except OSError:
-            raise Permanent("source.unreadable") from None
-        if reference.sha256 not in (None, sha256):
-            raise Permanent("source.digest")
-        if staged:
-            return Raw(
-                document_id(key, reference.path, sha256), reference.path, sha256, staged_name(reference, job, key), data
-            )
-        return await self.seal(reference.path, data, sha256, job=job, key=key)
+        if not reference.uri.startswith(STAGED):
+            data, sha256 = await self._checked(reference, await self._allowed(reference.uri, customer), exits)
+            return await self.seal(reference.path, data, sha256, job=job, key=key)
+        name = staged_name(reference, job, key)
+        data, sha256 = await self._checked(reference, self._ports.staging.stream(job, name), exits)
+        return Raw(document_id(key, reference.path, sha256), reference.path, sha256, name, data)
 
     async def seal(self, path: str, data: bytes, sha256: str, *, job: UUID, key: bytes, member: bool = False) -> Raw:
         """Puts a document into staging under its id."""
@@ -62,7 +52,10 @@ class Fetcher:
             raise Permanent("source.root")
         return source.read(uri)
 
-    async def _read(self, stream: AsyncIterator[bytes], exits: AsyncExitStack) -> tuple[bytes, str]:
+    async def _checked(
+        self, reference: DocumentReference, stream: AsyncIterator[bytes], exits: AsyncExitStack
+    ) -> tuple[bytes, str]:
+        """The whole of `stream` and its SHA-256, which is the one declared, if one was."""
         digest, data, large = hashlib.sha256(), bytearray(), False
         async for piece in stream:
             digest.update(piece)
@@ -72,4 +65,6 @@ class Fetcher:
             if len(data) > LARGE_BYTES and not large:
                 await exits.enter_async_context(self._large)
                 large = True
+        if reference.sha256 not in (None, digest.hexdigest()):
+            raise Permanent("source.digest")
         return bytes(data), digest.hexdigest()

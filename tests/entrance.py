@@ -1,0 +1,127 @@
+"""An installation in memory for what stands at the entrance: real sealing, jobs, ledger and folders, no broker."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+from consumers.runtime.contract import Done, Ports
+from infra.broker import OutgoingRecord
+from infra.keys.memory import MemoryKeys
+from infra.ledger import Outcome, Unit
+from infra.ledger.memory import MemoryLedger
+from infra.parameters import Customer
+from infra.parameters.memory import MemoryParameters
+from infra.paths import file_url
+from infra.sources.files import FileSource
+from infra.staging.memory import MemoryStaging
+from infra.staging.sealed import SealedStaging
+from operations.jobs import PinnedJobs, open_path
+from producers import Producer
+from schemas import envelope
+from schemas.ids import message_id
+from schemas.messages import DocumentsSubmitted, Message
+from schemas.parameters import EmbeddingConfig, InstallationParameters
+from schemas.topology import read_topology
+from tests.conftest import ROOT
+from tests.fakes import fake_ports
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+TOPOLOGY = read_topology((ROOT / "topics.yaml").read_text(), folders={"admit", "chunk", "embed", "pack", "bake"})
+
+
+@dataclass
+class Published:
+    """A broker that keeps what it is told to publish."""
+
+    records: list[OutgoingRecord] = field(default_factory=list)
+
+    async def publish(self, records: Sequence[OutgoingRecord]) -> None:
+        self.records += records
+
+
+class Entrance:
+    """Customer `acme`, whose foreign clients may name what lies in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.seconds = 0.0
+        self.keys = MemoryKeys()
+        self.ledger = MemoryLedger()
+        self.store = MemoryParameters()
+        self.staging = MemoryStaging()
+        self.broker = Published()
+        self.jobs = PinnedJobs(
+            parameters=self.store,
+            ledger=self.ledger,
+            keys=self.keys,
+            topology=TOPOLOGY,
+            clock=lambda: NOW,
+            monotonic=lambda: self.seconds,
+        )
+        self.sealed = SealedStaging(self.staging, key=self.jobs.key, entropy=os.urandom)
+
+    async def with_customer(self, *, window: int = 200) -> "Entrance":
+        await self.store.put_customer(Customer("acme", roots=(f"{file_url(self.folder)}/",), window=window))
+        await self.store.add_version(
+            InstallationParameters(customer_id="acme", embedding_config=EmbeddingConfig(model="fake"))
+        )
+        return self
+
+    @property
+    def ports(self) -> Ports:
+        return fake_ports(
+            staging=self.sealed,
+            jobs=self.jobs,
+            ledger=self.ledger,
+            parameters=self.store,
+            source=lambda uri: FileSource(),
+            entropy=os.urandom,
+        )
+
+    def producer(self, **others: object) -> Producer:
+        ports = {
+            "jobs": self.jobs,
+            "staging": self.sealed,
+            "broker": self.broker,
+            "topology": TOPOLOGY,
+            "source": lambda uri: FileSource(),
+            "clock": lambda: NOW,
+            "entropy": os.urandom,
+        }
+        return Producer(**{**ports, **others})  # type: ignore[arg-type]
+
+    async def submitted(self, record: OutgoingRecord) -> tuple[envelope.Address, DocumentsSubmitted]:
+        """What the Producer published, opened."""
+        address = envelope.address(record.headers)
+        message = envelope.open_sealed(record.headers, record.value, key=await self.jobs.key(address.job))
+        assert isinstance(message, DocumentsSubmitted)
+        return address, message
+
+    def write(self, path: str, content: bytes | str) -> str:
+        """A file in the customer's folder; its URI."""
+        file = self.folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return file_url(file)
+
+    async def record(self, done: Done, job: UUID) -> None:
+        """What the runtime records of `admit`'s answer."""
+        units = tuple(
+            Unit(message_id(job, "admit", output.identity or done.input.id, number), "chunk", output.document)
+            for number, output in enumerate(done.outputs)
+        )
+        outcome = Outcome(done.input.id, job, None, opens=units, documents=done.documents, manifest=done.manifest)
+        await self.ledger.record("admit", [outcome], now=NOW)
+
+    async def paths(self, job: UUID) -> dict[str, str]:
+        """State of each document the ledger knows, by its path."""
+        key = await self.jobs.key(job)
+        rows = await self.ledger.documents(job)
+        return {open_path(key, row.id, row.sealed_path): row.code or row.state.value for row in rows}
+
+
+def paths_of(messages: Sequence[Message]) -> list[str]:
+    return [reference.path for message in messages for reference in message.documents]  # type: ignore[attr-defined]
