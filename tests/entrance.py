@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -72,7 +72,8 @@ class Entrance:
 
     @property
     def ports(self) -> Ports:
-        return fake_ports(
+        return replace(
+            fake_ports(),
             staging=self.sealed,
             jobs=self.jobs,
             ledger=self.ledger,
@@ -107,14 +108,15 @@ class Entrance:
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
         return file_url(file)
 
-    async def record(self, done: Done, job: UUID) -> None:
-        """What the runtime records of `admit`'s answer."""
+    async def record(self, done: Done, job: UUID) -> tuple[Unit, ...]:
+        """What the runtime records of `admit`'s answer; returns the work it opened."""
         units = tuple(
             Unit(message_id(job, "admit", output.identity or done.input.id, number), "chunk", output.document)
             for number, output in enumerate(done.outputs)
         )
         outcome = Outcome(done.input.id, job, None, opens=units, documents=done.documents, manifest=done.manifest)
         await self.ledger.record("admit", [outcome], now=NOW)
+        return units
 
     async def paths(self, job: UUID) -> dict[str, str]:
         """State of each document the ledger knows, by its path."""
