@@ -155,6 +155,10 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
     "dependency.away": ErrorKind(
         "{name} does not answer.", "Start it, or correct its URL; `cradle doctor` checks each dependency."
     ),
+    "dependency.refused": ErrorKind(
+        "{name} refused a request: {kind}.", "Check its configuration and our permissions; `cradle doctor` helps."
+    ),
+    "topic.missing": ErrorKind("There is no topic {topic!r}.", "Create it with `cradle topics apply`."),
     # -- the flow ---------------------------------------------------------------------------------------------------
     "topology.invalid": ErrorKind("topics.yaml is not valid: {what}.", "Correct the entry it names."),
     "topology.cycle": ErrorKind("The flow has a cycle: {path}.", "Let one of these stages write another topic."),

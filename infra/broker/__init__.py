@@ -58,10 +58,15 @@ class PartitionLag:
 
 
 class Broker(Protocol):
-    """Every method raises Retryable `dependency.away` when no broker answers within its timeout."""
+    """Every method raises Retryable: `dependency.away` when no broker answers in time, `dependency.refused` when one
+    answers that it will not."""
 
     async def publish(self, records: Sequence[OutgoingRecord]) -> None:
-        """Returns once every record is acknowledged by all in-sync replicas (idempotent producer, acks=all)."""
+        """Returns once every record is acknowledged by all in-sync replicas (idempotent producer, acks=all).
+
+        After an error some may be published all the same. Raises Permanent `message.too-large`, Retryable
+        `topic.missing`.
+        """
 
     async def topics(self) -> dict[str, TopicState]: ...
 
@@ -75,7 +80,7 @@ class Broker(Protocol):
         """By topic and partition; works while no consumer runs."""
 
     async def read(self, topic: str, *, limit: int | None = None) -> list[StoredRecord]:
-        """What the topic holds now, from the beginning, belonging to no group."""
+        """The first `limit` of what the topic holds now, by partition and offset; nothing if there is no such topic."""
 
     async def ping(self) -> None: ...
 

@@ -1,0 +1,368 @@
+"""The broker over the Kafka protocol: Apache Kafka, and the embedded broker, which speaks the same.
+
+Connections are made by the first call that needs them, and dropped after an error so that the next call makes new
+ones: an idempotent producer whose batch failed has a gap in its sequence and cannot go on.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    NotCoordinatorForGroupError,
+    RecordListTooLargeError,
+    RecordTooLargeError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
+
+from infra.broker import Broker, OutgoingRecord, PartitionLag, StoredRecord, TopicState
+from schemas.envelope import MAX_RECORD_BYTES
+from schemas.errors import CradleError, Permanent, Retryable
+
+TIMEOUT_SECONDS: Final = 10
+MAX_REQUEST_BYTES: Final = MAX_RECORD_BYTES + 128 * 1024
+"""A record and its headers, its key, its framing, and what a dead letter adds to it."""
+BATCH_BYTES: Final = 256 * 1024
+RETRY_SECONDS: Final = 0.1
+
+_DYNAMIC_TOPIC_CONFIG: Final = 1  # Kafka's ConfigSource: set on this very topic
+_TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError, RecordTooLargeError)
+_COORDINATOR_MOVES: Final = (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError)
+
+
+class _Client(Protocol):
+    async def start(self) -> None: ...
+
+
+C = TypeVar("C", bound=_Client)
+T = TypeVar("T")
+
+
+class _Lazy(Generic[C]):
+    """A client that its first use starts; after `drop` the next use starts another."""
+
+    def __init__(self, make: Callable[[], C], stop: Callable[[C], Awaitable[None]]) -> None:
+        self._make, self._stop = make, stop
+        self._starting = asyncio.Lock()
+        self._client: C | None = None
+
+    async def get(self) -> C:
+        async with self._starting:
+            if self._client is None:
+                client = self._make()
+                try:
+                    await client.start()
+                except BaseException:
+                    await self._stop(client)
+                    raise
+                self._client = client
+            return self._client
+
+    async def drop(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            with suppress(KafkaError, OSError, TimeoutError):  # it is gone either way
+                await self._stop(client)
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    value: str
+    own: bool
+    """Set on the topic itself, not inherited."""
+
+
+class KafkaBroker:
+    def __init__(self, servers: str) -> None:
+        self._connection: dict[str, Any] = {
+            "bootstrap_servers": servers,
+            "request_timeout_ms": TIMEOUT_SECONDS * 1000,
+        }
+        self._producer = _Lazy(self._make_producer, _stop_producer)
+        self._admin = _Lazy(self._make_admin, AIOKafkaAdminClient.close)
+
+    async def close(self) -> None:
+        await self._producer.drop()
+        await self._admin.drop()
+
+    # -- publishing -------------------------------------------------------------------------------------------------
+
+    async def publish(self, records: Sequence[OutgoingRecord]) -> None:
+        if not records:
+            return
+        try:
+            with _answering():
+                # an idempotent producer itself would try for ever; the client's own answer comes first where it has one
+                async with asyncio.timeout(TIMEOUT_SECONDS * 1.5):
+                    await _send_all(await self._producer.get(), records)
+        except CradleError as error:
+            if error.code != "topic.missing":
+                await self._producer.drop()
+            raise
+
+    # -- topics -----------------------------------------------------------------------------------------------------
+
+    async def topics(self) -> dict[str, TopicState]:
+        async with self._administering() as admin:
+            partitions = {
+                topic["topic"]: len(topic["partitions"])
+                for topic in await admin.describe_topics()
+                if not topic["is_internal"] and not topic["topic"].startswith("__")
+            }
+            settings = await _settings(admin, partitions)
+        return {
+            name: TopicState(count, {key: setting.value for key, setting in settings[name].items()})
+            for name, count in sorted(partitions.items())
+        }
+
+    async def create_topic(self, name: str, *, partitions: int, replication: int, config: Mapping[str, str]) -> None:
+        new = NewTopic(name, partitions, replication, topic_configs=dict(config))
+        async with self._administering() as admin:
+            response = await admin.create_topics([new])
+            with suppress(TopicAlreadyExistsError):
+                _raise_first(error[1] for error in response.topic_errors)
+            await _until_known(admin, name, partitions=1)
+
+    async def alter_topic(self, name: str, *, partitions: int | None, config: Mapping[str, str]) -> None:
+        async with self._administering() as admin:
+            if config:
+                # the protocol's AlterConfigs replaces what it is not told, so it is told all that is set here
+                own = {key: one.value for key, one in (await _settings(admin, [name]))[name].items() if one.own}
+                resource = ConfigResource(ConfigResourceType.TOPIC, name, {**own, **config})
+                for response in await admin.alter_configs([resource]):
+                    _raise_first(answer[0] for answer in response.resources)
+            if partitions is not None and partitions > await _partition_count(admin, name):
+                await admin.create_partitions({name: NewPartitions(partitions)})
+                await _until_known(admin, name, partitions=partitions)
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    async def lag(self, group: str, topics: Sequence[str]) -> list[PartitionLag]:
+        async with self._administering() as admin:
+            partitions = await _partitions(admin, topics)
+            if not partitions:
+                return []
+            committed = await _committed(admin, group, partitions)
+        async with self._consuming() as consumer:
+            beginnings = await consumer.beginning_offsets(partitions)
+            ends = await consumer.end_offsets(partitions)
+            resumes = {p: max(beginnings[p], committed.get(p, 0)) for p in partitions}
+            ages = await _ages(consumer, {p: offset for p, offset in resumes.items() if offset < ends[p]})
+        return [PartitionLag(p.topic, p.partition, resumes[p], ends[p], ages.get(p, 0.0)) for p in partitions]
+
+    async def read(self, topic: str, *, limit: int | None = None) -> list[StoredRecord]:
+        async with self._administering() as admin:
+            partitions = await _partitions(admin, [topic])
+        found: list[StoredRecord] = []
+        if not partitions:
+            return found
+        async with self._consuming() as consumer:
+            beginnings = await consumer.beginning_offsets(partitions)
+            ends = await consumer.end_offsets(partitions)
+            for partition in partitions:
+                left = None if limit is None else limit - len(found)
+                found += await _read_partition(consumer, partition, beginnings[partition], ends[partition], left)
+        return found
+
+    async def ping(self) -> None:
+        async with self._administering() as admin:
+            await admin.describe_cluster()
+
+    # -- connections ------------------------------------------------------------------------------------------------
+
+    def _make_producer(self) -> AIOKafkaProducer:
+        return AIOKafkaProducer(
+            **self._connection,
+            acks="all",
+            enable_idempotence=True,
+            max_request_size=MAX_REQUEST_BYTES,
+            max_batch_size=BATCH_BYTES,
+        )
+
+    def _make_admin(self) -> AIOKafkaAdminClient:
+        return AIOKafkaAdminClient(**self._connection)
+
+    @asynccontextmanager
+    async def _administering(self) -> AsyncIterator[AIOKafkaAdminClient]:
+        try:
+            with _answering():
+                async with asyncio.timeout(TIMEOUT_SECONDS):
+                    yield await self._admin.get()
+        except BaseException:
+            await self._admin.drop()
+            raise
+
+    @asynccontextmanager
+    async def _consuming(self) -> AsyncIterator[AIOKafkaConsumer]:
+        """A consumer of no group."""
+        consumer = AIOKafkaConsumer(
+            **self._connection,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=2 * MAX_REQUEST_BYTES,
+        )
+        with _answering():
+            try:
+                async with asyncio.timeout(TIMEOUT_SECONDS):
+                    await consumer.start()
+                yield consumer
+            finally:
+                await consumer.stop()
+
+
+@asynccontextmanager
+async def open_kafka(url: str) -> AsyncIterator[Broker]:
+    broker = KafkaBroker(url.partition("://")[2].rstrip("/"))
+    try:
+        yield broker
+    finally:
+        await broker.close()
+
+
+async def _send_all(producer: AIOKafkaProducer, records: Sequence[OutgoingRecord]) -> None:
+    """Returns once all are acknowledged; otherwise raises what stopped the first that was not."""
+    sent: list[Awaitable[Any]] = []
+    refused: Exception | None = None
+    for record in records:
+        try:
+            sent.append(await producer.send(record.topic, record.value, key=record.key, headers=list(record.headers)))
+        except Exception as error:
+            refused = error
+            break
+    outcomes = [*await asyncio.gather(*sent, return_exceptions=True), refused]
+    for record, outcome in zip(records, outcomes, strict=False):
+        if isinstance(outcome, UnknownTopicOrPartitionError):
+            raise Retryable("topic.missing", topic=record.topic)
+        if isinstance(outcome, _TOO_LARGE):
+            size = len(record.value) + sum(len(name) + len(content) for name, content in record.headers)
+            raise Permanent("message.too-large", size=size, limit=f"what topic {record.topic} allows")
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+async def _stop_producer(producer: AIOKafkaProducer) -> None:
+    """Gives up what is not acknowledged: `stop` alone would wait until it is, for ever if the broker is away."""
+    await producer._sender.close()
+    waiting = producer._message_accumulator
+    for batch in [*waiting._pending_batches, *chain.from_iterable(waiting._batches.values())]:
+        batch.failure(KafkaTimeoutError())
+        batch._drain_waiter.exception()  # taken note of, so that asyncio need not log it
+    await producer.stop()
+
+
+async def _settings(admin: AIOKafkaAdminClient, topics: Iterable[str]) -> dict[str, dict[str, _Setting]]:
+    """Every topic's configuration by name."""
+    resources = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
+    answers = [answer for response in await admin.describe_configs(resources) for answer in response.resources]
+    _raise_first(answer[0] for answer in answers)
+    return {
+        topic: {
+            entry[0]: _Setting(entry[1], own=entry[3] == _DYNAMIC_TOPIC_CONFIG)
+            for entry in entries
+            if entry[1] is not None
+        }
+        for _, _, _, topic, entries in answers
+    }
+
+
+async def _partitions(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> list[TopicPartition]:
+    """Every partition of those of `topics` that exist, in order."""
+    counts = {topic: await _partition_count(admin, topic) for topic in sorted(topics)}
+    return [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
+
+
+async def _partition_count(admin: AIOKafkaAdminClient, topic: str) -> int:
+    """0 where there is no such topic. Asks for all topics: asking for one by name could create it."""
+    return sum(len(found["partitions"]) for found in await admin.describe_topics() if found["topic"] == topic)
+
+
+async def _until_known(admin: AIOKafkaAdminClient, topic: str, *, partitions: int) -> None:
+    """The controller answers before every broker has heard of a change."""
+    while await _partition_count(admin, topic) < partitions:  # noqa: ASYNC110 (nobody tells us)
+        await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _committed(
+    admin: AIOKafkaAdminClient, group: str, partitions: Sequence[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """The group's offsets; a young cluster elects its coordinator first."""
+    while True:
+        try:
+            offsets = await admin.list_consumer_group_offsets(group, partitions=list(partitions))
+            return {partition: found.offset for partition, found in offsets.items()}
+        except _COORDINATOR_MOVES:
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _ages(consumer: AIOKafkaConsumer, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, float]:
+    """Seconds since the record at each offset was written."""
+    ages: dict[TopicPartition, float] = {}
+    consumer.assign([*offsets])
+    for partition, offset in offsets.items():
+        consumer.seek(partition, offset)
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        for partition in offsets:
+            record = await consumer.getone(partition)
+            ages[partition] = max(0.0, time.time() - record.timestamp / 1000)
+    return ages
+
+
+async def _read_partition(
+    consumer: AIOKafkaConsumer, partition: TopicPartition, beginning: int, end: int, limit: int | None
+) -> list[StoredRecord]:
+    """What lies from `beginning` up to `end`, or the first `limit` of it."""
+    found: list[StoredRecord] = []
+    consumer.assign([partition])
+    consumer.seek(partition, beginning)
+    while await consumer.position(partition) < end and (limit is None or len(found) < limit):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            record = await consumer.getone(partition)
+        if record.offset < end:
+            found.append(_stored(record))
+    return found
+
+
+def _stored(record: Any) -> StoredRecord:
+    return StoredRecord(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        key=record.key,
+        value=record.value or b"",  # Kafka knows records without a value
+        headers=record.headers,
+        timestamp_ms=record.timestamp,
+    )
+
+
+def _raise_first(codes: Iterable[int]) -> None:
+    """Raises the error of the first code that is one."""
+    for code in codes:
+        if code:
+            raise for_code(code)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Tells a broker that is away from one that refuses."""
+    try:
+        yield
+    except (KafkaConnectionError, KafkaTimeoutError, OSError, TimeoutError) as error:
+        raise Retryable("dependency.away", name="Kafka") from error
+    except KafkaError as error:
+        code = "dependency.away" if error.retriable else "dependency.refused"
+        raise Retryable(code, name="Kafka", kind=type(error).__name__) from error
