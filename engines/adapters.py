@@ -1,16 +1,15 @@
-"""Picks an engine by the name before the ':' in its configured model, and imports it only then."""
+"""Picks an engine's module by the name before the ':' in its configured model, and imports it only then."""
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from types import ModuleType
 
 from schemas.errors import Permanent
 
 
-def engine_adapter(port: str, model: str, table: Mapping[str, str]) -> Any:
-    """The function named by `table[name of model]`, a string `module:function`. Raises Permanent `engine.unknown`."""
+def engine_module(port: str, model: str, table: Mapping[str, str]) -> ModuleType:
+    """The module that `table` names for the model. Raises Permanent `engine.unknown`."""
     name = model.partition(":")[0]
     if name not in table:
         raise Permanent("engine.unknown", port=port, name=name, known=", ".join(table))
-    module, _, function = table[name].partition(":")
-    return getattr(import_module(module), function)
+    return import_module(table[name])

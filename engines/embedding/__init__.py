@@ -7,7 +7,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.adapters import engine_adapter
+from engines.adapters import engine_module
 from schemas.parameters import EmbeddingConfig
 
 ADAPTERS: Final = {
@@ -50,11 +50,11 @@ def identify(config: EmbeddingConfig) -> EngineIdentity:
 
     Raises Permanent `engine.unknown`, `engine.missing` or `engine.revision`.
     """
-    identity: EngineIdentity = engine_adapter("embedding", config.model, ADAPTERS).identify(config)
+    identity: EngineIdentity = engine_module("embedding", config.model, ADAPTERS).identify(config)
     return identity
 
 
 def load_engine(config: EmbeddingConfig) -> EmbeddingEngine:
     """Raises Permanent `engine.unknown`, `engine.missing`, `engine.revision` or `engine.weights`."""
-    engine: EmbeddingEngine = engine_adapter("embedding", config.model, ADAPTERS).load(config)
+    engine: EmbeddingEngine = engine_module("embedding", config.model, ADAPTERS).load(config)
     return engine

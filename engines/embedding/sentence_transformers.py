@@ -2,7 +2,8 @@
 
 A matrix product rounds differently for matrices of other shapes. So that a vector never depends on what shares its
 batch, the shape a text is computed in depends on that text alone: its length, padded to a multiple of PADDED_TO, and
-always ROWS rows, the missing ones empty. On a CPU, where batches gain nothing, it is one row without padding.
+always ROWS rows, the missing ones empty. On a CPU, where batches gain nothing, it is one row without padding, by one
+thread: sums do not depend on how many cores there are, and more processes use more cores.
 """
 
 from collections import defaultdict
@@ -92,5 +93,8 @@ def load(config: EmbeddingConfig) -> SentenceTransformersEngine:
     model.eval()
     if model.get_embedding_dimension() != identity.dimension:
         raise Permanent("engine.weights", name=NAME)
-    rows, padded_to = (ROWS, PADDED_TO) if device == "cuda" else (1, 1)
+    rows, padded_to = ROWS, PADDED_TO
+    if device == "cpu":
+        rows, padded_to = 1, 1
+        torch.set_num_threads(1)
     return SentenceTransformersEngine(model, identity, normalize=config.normalize, rows=rows, padded_to=padded_to)

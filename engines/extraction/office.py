@@ -7,8 +7,8 @@ from engines.extraction import kreuzberg
 from engines.extraction.reading import Piece, Reading
 from engines.extraction.text import markdown
 
-_ESCAPE: Final = re.compile(r"\\([!-/:-@\[-`{-~])")
-_EMPHASIS: Final = re.compile(r"(\*{1,3})(?=\S)([^*\n]+?)(?<=\S)\1")
+_MARKUP: Final = re.compile(r"\\([!-/:-@\[-`{-~])|(\*{1,3})(?=\S)((?:\\.|[^*\\\n])+?)(?<=\S)\2")
+"""An escaped character, or text between stars."""
 
 
 def read(data: bytes, media_type: str) -> Reading:
@@ -18,8 +18,11 @@ def read(data: bytes, media_type: str) -> Reading:
 
 def made_markdown(content: str) -> Piece:
     """Markdown that kreuzberg made of another format: its emphasis and escapes are no text of the document."""
-    return markdown(_ESCAPE.sub(_unescaped, _EMPHASIS.sub(r"\2", content)))
+    return markdown(_MARKUP.sub(_unmarked, content))
 
 
-def _unescaped(escape: re.Match[str]) -> str:
-    return escape[0] if escape[1] == "|" else escape[1]  # an escaped bar keeps its cell together
+def _unmarked(markup: re.Match[str]) -> str:
+    escaped, _, emphasised = markup.groups()
+    if escaped is None:
+        return _MARKUP.sub(_unmarked, emphasised)
+    return "\\|" if escaped == "|" else str(escaped)  # an escaped bar keeps its cell together

@@ -6,7 +6,7 @@ in that text. Running heads and feet, which repeat on most pages, are left out.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from engines.extraction import ExtractedHeading, kreuzberg
@@ -16,6 +16,7 @@ _EDGE_LINES: Final = 3
 """How many lines at a page's top and bottom may be running ones."""
 _PAGES_TO_REPEAT: Final = 3
 _LONGEST_HEADING: Final = 160
+_NUMBERED: Final = re.compile(r"(?:§ ?)?[0-9]+(?:\.[0-9]+)*\.? |[A-Z]\.[0-9 ]|[IVX]+\. ")
 _NO_HEADING: Final = re.compile(r"[.,;:!?]$|^[a-zäöüß]|^\W*$")
 """A line that ends like a sentence, begins in the middle of one, or has no letter."""
 
@@ -23,10 +24,10 @@ _NO_HEADING: Final = re.compile(r"[.,;:!?]$|^[a-zäöüß]|^\W*$")
 def read(data: bytes, media_type: str) -> Reading:
     result = kreuzberg.read(data, media_type, structure=True)
     pages = {page["page_number"]: clean(page["content"]).strip("\n").split("\n") for page in result.pages or []}
-    running = _running_lines(list(pages.values()))
+    running = _running_lines(pages)
+    headings = _without_table_heads({number: _heading_lines(result.document, number) for number in pages})
     pieces = [
-        _page(number, _without(lines, running), _heading_lines(result.document, number))
-        for number, lines in sorted(pages.items())
+        _page(number, _without(lines, number, running), headings[number]) for number, lines in sorted(pages.items())
     ]
     return Reading(pieces, title=result.metadata.get("title"))
 
@@ -54,26 +55,36 @@ def _heading_lines(document: Any, page: int) -> list[tuple[int, str]]:
     return [(level, line) for level, line in found if len(line) <= _LONGEST_HEADING and not _NO_HEADING.search(line)]
 
 
-def _running_lines(pages: Sequence[Sequence[str]]) -> set[str]:
-    """Lines, digits masked, that stand at the edge of more than half of the pages."""
+def _without_table_heads(headings: Mapping[int, list[tuple[int, str]]]) -> dict[int, list[tuple[int, str]]]:
+    """Where most headings of a level are numbered, one that is not is the bold first row of a table."""
+    levels = Counter(level for found in headings.values() for level, _ in found)
+    numbered = Counter(level for found in headings.values() for level, line in found if _NUMBERED.match(line))
+    return {
+        page: [(level, line) for level, line in found if _NUMBERED.match(line) or numbered[level] * 2 <= levels[level]]
+        for page, found in headings.items()
+    }
+
+
+def _running_lines(pages: Mapping[int, Sequence[str]]) -> set[str]:
+    """Lines, the page's own number masked, that stand at the edge of more than half of the pages."""
     if len(pages) < _PAGES_TO_REPEAT:
         return set()
-    counts = Counter(line for lines in pages for line in {_masked(line) for line in _edges(lines) if line.strip()})
-    return {line for line, count in counts.items() if count * 2 > len(pages)}
+    counts = Counter(
+        line
+        for number, lines in pages.items()
+        for line in {_masked(line, number) for line in (*lines[:_EDGE_LINES], *lines[-_EDGE_LINES:])}
+    )
+    return {line for line, count in counts.items() if line and count * 2 > len(pages)}
 
 
-def _edges(lines: Sequence[str]) -> list[str]:
-    return [*lines[:_EDGE_LINES], *lines[-_EDGE_LINES:]]
-
-
-def _without(lines: Sequence[str], running: set[str]) -> list[str]:
+def _without(lines: Sequence[str], number: int, running: set[str]) -> list[str]:
     first, last = 0, len(lines)
-    while first < min(last, _EDGE_LINES) and _masked(lines[first]) in running:
+    while first < min(last, _EDGE_LINES) and _masked(lines[first], number) in running:
         first += 1
-    while last > max(first, len(lines) - _EDGE_LINES) and _masked(lines[last - 1]) in running:
+    while last > max(first, len(lines) - _EDGE_LINES) and _masked(lines[last - 1], number) in running:
         last -= 1
     return list(lines[first:last])
 
 
-def _masked(line: str) -> str:
-    return re.sub(r"\d+", "0", line.strip())
+def _masked(line: str, number: int) -> str:
+    return re.sub(rf"\b{number}\b", "#", line.strip())

