@@ -1,0 +1,575 @@
+"""What every ledger does, in memory and on PostgreSQL alike."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from infra.ledger import (
+    Announcement,
+    DocumentRow,
+    DocumentState,
+    ImageRecord,
+    JobState,
+    JobView,
+    Ledger,
+    NewDocument,
+    NewJob,
+    Outcome,
+    Unit,
+    open_ledger,
+)
+from infra.ledger.migrations import migrate
+from infra.local.postgres import EmbeddedPostgres
+from schemas.errors import Permanent
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+
+
+@pytest.fixture(scope="module")
+def migrated_url(postgres_server: EmbeddedPostgres) -> str:
+    postgres_server.create_database("test_ledger_contract")
+    url = postgres_server.url("test_ledger_contract")
+    migrate(url)
+    return url
+
+
+@pytest.fixture(params=["memory", "postgresql"])
+async def ledger(request: pytest.FixtureRequest) -> AsyncIterator[Ledger]:
+    """An empty ledger; on PostgreSQL in a database that is migrated once and emptied for each test."""
+    url = "memory:"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("migrated_url")
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("TRUNCATE ledger.jobs, ledger.documents, ledger.work, ledger.progress, ledger.outbox")
+    async with open_ledger(url) as opened:
+        yield opened
+
+
+def new_job(customer: str = "acme", **changes: object) -> NewJob:
+    job = NewJob(uuid4(), customer, "spring", 3, "f" * 64, NOW)
+    return replace(job, **changes)  # type: ignore[arg-type]
+
+
+def met(document: str, **changes: object) -> NewDocument:
+    return replace(NewDocument(document, b"sealed " + document.encode()), **changes)  # type: ignore[arg-type]
+
+
+async def opened(ledger: Ledger, **changes: object) -> UUID:
+    return (await ledger.open_job(new_job(**changes))).id
+
+
+async def submit(ledger: Ledger, job: UUID, *documents: NewDocument, manifest: int | None = None) -> dict[str, UUID]:
+    """Admits the documents in one outcome; returns the message each open one goes on as."""
+    messages = {one.id: uuid4() for one in documents if one.state is DocumentState.OPEN}
+    outcome = Outcome(
+        uuid4(),
+        job,
+        None,
+        opens=tuple(Unit(message, "chunk", document) for document, message in messages.items()),
+        documents=documents,
+        manifest=manifest,
+    )
+    await ledger.record("admit", [outcome], now=NOW)
+    return messages
+
+
+async def finish(ledger: Ledger, job: UUID, messages: dict[str, UUID], code: str | None = None) -> None:
+    outcomes = [Outcome(message, job, document, items=2, code=code) for document, message in messages.items()]
+    await ledger.record("chunk", outcomes, now=LATER)
+
+
+async def complete(ledger: Ledger, **changes: object) -> UUID:
+    job = await opened(ledger, **changes)
+    await finish(ledger, job, await submit(ledger, job, met("a"), manifest=1))
+    return job
+
+
+def image(**changes: object) -> ImageRecord:
+    record = ImageRecord("sha256:" + "0" * 64, 7, {"chunk": "ab"}, LATER, NOW + timedelta(days=2))
+    return replace(record, **changes)  # type: ignore[arg-type]
+
+
+class TestJobs:
+    async def test_a_job_is_opened_once(self, ledger: Ledger) -> None:
+        job = new_job()
+        first = await ledger.open_job(job)
+        again = await ledger.open_job(replace(job, parameters=9, fingerprint="0" * 64))
+        assert again == first
+        assert first == JobView(
+            id=job.id,
+            customer="acme",
+            reference="spring",
+            state=JobState.OPEN,
+            parameters=3,
+            fingerprint="f" * 64,
+            parent=None,
+            generation=0,
+            manifest=None,
+            total=0,
+            done=0,
+            failed=0,
+            open_work=0,
+            items={},
+            outcomes={},
+            reason=None,
+            image=None,
+            merkle={},
+            opened_at=NOW,
+            completed_at=None,
+            baked_at=None,
+            erased_at=None,
+            retain_until=NOW + timedelta(hours=24),
+        )
+
+    async def test_an_unknown_job_is_said_to_be_unknown(self, ledger: Ledger) -> None:
+        with pytest.raises(Permanent) as caught:
+            await ledger.job(uuid4())
+        assert caught.value.code == "job.unknown"
+        assert await ledger.documents(uuid4()) == []
+
+    async def test_the_newest_jobs_come_first(self, ledger: Ledger) -> None:
+        ids = [await opened(ledger, opened_at=NOW + timedelta(minutes=minute)) for minute in range(4)]
+        other = await opened(ledger, customer="other", opened_at=NOW + timedelta(minutes=9))
+        assert [job.id for job in await ledger.jobs()] == [other, *reversed(ids)]
+        assert [job.id for job in await ledger.jobs("acme", limit=2)] == [ids[3], ids[2]]
+        assert await ledger.jobs("nobody") == []
+
+    async def test_it_answers(self, ledger: Ledger) -> None:
+        await ledger.ping()
+
+
+class TestCompletion:
+    async def test_a_job_completes_when_its_last_unit_is_finished(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        messages = await submit(ledger, job, met("a"), met("b"))
+        assert (await ledger.job(job)).state is JobState.OPEN
+        await submit(ledger, job, manifest=2)
+        assert (await ledger.job(job)).state is JobState.PROCESSING
+        await finish(ledger, job, {"a": messages["a"]})
+        view = await ledger.job(job)
+        assert (view.state, view.open_work, view.done, view.total) == (JobState.PROCESSING, 1, 1, 2)
+        assert await ledger.announcements() == []
+        await finish(ledger, job, {"b": messages["b"]})
+        view = await ledger.job(job)
+        assert (view.state, view.open_work, view.done, view.generation) == (JobState.COMPLETE, 0, 2, 1)
+        assert (view.manifest, view.completed_at) == (2, LATER)
+        assert view.items == {"chunk": 4}
+        assert view.outcomes == {"admit": 2, "chunk": 2}
+        assert await ledger.announcements() == [Announcement(job, "acme", 1)]
+
+    async def test_the_manifest_may_come_last(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        await finish(ledger, job, await submit(ledger, job, met("a")))
+        assert (await ledger.job(job)).state is JobState.OPEN
+        await submit(ledger, job, manifest=1)
+        assert (await ledger.job(job)).state is JobState.COMPLETE
+
+    async def test_the_manifest_may_come_first(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        await submit(ledger, job, manifest=2)
+        await finish(ledger, job, await submit(ledger, job, met("a")))
+        assert (await ledger.job(job)).state is JobState.PROCESSING
+        await finish(ledger, job, await submit(ledger, job, met("b")))
+        assert (await ledger.job(job)).state is JobState.COMPLETE
+
+    async def test_the_first_manifest_counts(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        await submit(ledger, job, manifest=2)
+        await submit(ledger, job, manifest=1)
+        await finish(ledger, job, await submit(ledger, job, met("a")))
+        view = await ledger.job(job)
+        assert (view.manifest, view.state) == (2, JobState.PROCESSING)
+
+    async def test_nothing_submitted_is_a_failed_job(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        await submit(ledger, job, manifest=0)
+        view = await ledger.job(job)
+        assert (view.state, view.reason, view.completed_at) == (JobState.FAILED, "job.empty", NOW)
+        assert await ledger.announcements() == []
+
+    async def test_only_failed_documents_are_a_failed_job(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        refused = met("a", state=DocumentState.FAILED, code="document.type")
+        await finish(ledger, job, await submit(ledger, job, refused, met("b"), manifest=2), code="document.broken")
+        view = await ledger.job(job)
+        assert (view.state, view.reason, view.total, view.failed) == (JobState.FAILED, "job.empty", 2, 2)
+        assert await ledger.announcements() == []
+        assert await ledger.documents(job) == [
+            DocumentRow("a", DocumentState.FAILED, b"sealed a", "admit", "document.type"),
+            DocumentRow("b", DocumentState.FAILED, b"sealed b", "chunk", "document.broken"),
+        ]
+
+    async def test_one_done_document_is_enough(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        messages = await submit(ledger, job, met("a"), met("b"), manifest=2)
+        await finish(ledger, job, {"a": messages["a"]}, code="document.broken")
+        await finish(ledger, job, {"b": messages["b"]})
+        view = await ledger.job(job)
+        assert (view.state, view.done, view.failed) == (JobState.COMPLETE, 1, 1)
+
+    async def test_an_archive_is_a_source_and_its_members_are_the_documents(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        archive = met("zip", state=DocumentState.EXPANDED)
+        messages = await submit(ledger, job, archive, met("x", member=True), met("y", member=True), manifest=2)
+        await finish(ledger, job, messages)
+        view = await ledger.job(job)
+        assert (view.state, view.total, view.done) == (JobState.PROCESSING, 2, 2)
+        await finish(ledger, job, await submit(ledger, job, met("a")))
+        assert (await ledger.job(job)).state is JobState.COMPLETE
+        states = {row.id: row.state for row in await ledger.documents(job)}
+        assert states == {"a": "done", "x": "done", "y": "done", "zip": "expanded"}
+
+    async def test_a_message_may_be_finished_before_it_is_opened(self, ledger: Ledger) -> None:
+        """One unit open and one finished ahead of its opening are not an end."""
+        job = await opened(ledger)
+        messages = await submit(ledger, job, met("a"), manifest=1)
+        ahead = uuid4()
+        await ledger.record("embed", [Outcome(ahead, job, "a")], now=NOW)
+        view = await ledger.job(job)
+        assert (view.state, view.open_work) == (JobState.PROCESSING, 1)
+        chunked = Outcome(messages["a"], job, "a", opens=(Unit(ahead, "embed", "a"), Unit(ahead, "graph", "a")))
+        await ledger.record("chunk", [chunked], now=NOW)
+        assert (await ledger.job(job)).open_work == 1  # the other reader's
+        await ledger.record("graph", [Outcome(ahead, job, "a")], now=NOW)
+        assert (await ledger.job(job)).state is JobState.COMPLETE
+
+    async def test_all_of_a_document_may_be_known_before_the_document(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        fine, broken = uuid4(), uuid4()
+        outcomes = [Outcome(fine, job, "a"), Outcome(broken, job, "b", code="document.broken")]
+        await ledger.record("chunk", outcomes, now=NOW)
+        assert await ledger.documents(job) == []
+        assert (await ledger.job(job)).total == 0
+        admitted = Outcome(
+            uuid4(),
+            job,
+            None,
+            opens=(Unit(fine, "chunk", "a"), Unit(broken, "chunk", "b")),
+            documents=(met("a"), met("b")),
+            manifest=2,
+        )
+        await ledger.record("admit", [admitted], now=NOW)
+        view = await ledger.job(job)
+        assert (view.state, view.total, view.done, view.failed) == (JobState.COMPLETE, 2, 1, 1)
+        assert [(row.state, row.stage) for row in await ledger.documents(job)] == [("done", None), ("failed", "chunk")]
+
+    async def test_an_announcement_stays_until_it_is_taken(self, ledger: Ledger) -> None:
+        jobs = [await complete(ledger) for _ in range(2)]
+        announcements = await ledger.announcements()
+        assert {one.job for one in announcements} == set(jobs)
+        for _ in range(2):
+            await ledger.announced(announcements[0])
+        assert await ledger.announcements() == announcements[1:]
+
+
+class TestOutcomes:
+    async def test_an_outcome_counts_once(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        outcome = Outcome(uuid4(), job, None, opens=(Unit(uuid4(), "chunk", "a"),), documents=(met("a"),), items=5)
+        await ledger.record("admit", [outcome, outcome], now=NOW)
+        once = await ledger.job(job)
+        await ledger.record("admit", [replace(outcome, items=9, code="document.broken")], now=LATER)
+        assert await ledger.job(job) == once
+        assert (once.open_work, once.total, once.items, once.outcomes) == (1, 1, {"admit": 5}, {"admit": 1})
+
+    async def test_what_is_finished_is_known_by_stage(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        messages = await submit(ledger, job, met("a"), met("b"))
+        await finish(ledger, job, {"a": messages["a"]})
+        assert await ledger.finished("chunk", [*messages.values(), uuid4()]) == {messages["a"]}
+        assert await ledger.finished("embed", list(messages.values())) == set()
+        assert await ledger.finished("chunk", []) == set()
+
+    async def test_a_document_met_twice_counts_once(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        message = uuid4()
+        for path in (b"first", b"second"):
+            again = Outcome(
+                uuid4(),
+                job,
+                None,
+                opens=(Unit(message, "chunk", "a"),),
+                documents=(met("a", sealed_path=path), met("a", sealed_path=b"third")),
+            )
+            await ledger.record("admit", [again], now=NOW)
+        refused = met("a", state=DocumentState.FAILED, code="source.digest")
+        await submit(ledger, job, refused, manifest=2)
+        view = await ledger.job(job)
+        assert (view.total, view.failed, view.open_work) == (1, 0, 1)
+        await finish(ledger, job, {"a": message})
+        assert await ledger.documents(job) == [DocumentRow("a", DocumentState.DONE, b"first", None, None)]
+        assert (await ledger.job(job)).state is JobState.PROCESSING  # one document does not make two
+
+    async def test_a_failed_document_stays_failed(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        messages = await submit(ledger, job, met("a"))
+        parts = [uuid4(), uuid4(), uuid4()]
+        made = Outcome(messages["a"], job, "a", opens=tuple(Unit(part, "embed", "a") for part in parts))
+        await ledger.record("chunk", [made], now=NOW)
+        for part, code in zip(parts, [None, "engine.weights", "delivery.unexpected"], strict=True):
+            kind = code if code != "delivery.unexpected" else "message.too-large"
+            await ledger.record("embed", [Outcome(part, job, "a", code=kind)], now=NOW)
+        (row,) = await ledger.documents(job)
+        assert (row.state, row.stage, row.code) == (DocumentState.FAILED, "embed", "engine.weights")
+        view = await ledger.job(job)
+        assert (view.failed, view.done, view.open_work) == (1, 0, 0)
+
+    async def test_an_unknown_jobs_outcome_is_kept_and_moves_nothing(self, ledger: Ledger) -> None:
+        nobody, message = uuid4(), uuid4()
+        known = await opened(ledger)
+        lost = Outcome(
+            message,
+            nobody,
+            "a",
+            opens=(Unit(uuid4(), "chunk", "a"),),
+            documents=(met("a"),),
+            manifest=1,
+            code="customer.unknown",
+        )
+        await ledger.record("admit", [lost, Outcome(uuid4(), known, None, items=1)], now=NOW)
+        assert await ledger.finished("admit", [message]) == {message}
+        with pytest.raises(Permanent):
+            await ledger.job(nobody)
+        assert await ledger.documents(nobody) == []
+        assert (await ledger.job(known)).items == {"admit": 1}
+
+    async def test_one_poll_may_hold_many_jobs(self, ledger: Ledger) -> None:
+        jobs = [await opened(ledger) for _ in range(3)]
+        outcomes = [
+            Outcome(uuid4(), job, None, opens=(Unit(uuid4(), "chunk", "a"),), documents=(met("a"),), manifest=number)
+            for number, job in enumerate(jobs, start=1)
+        ]
+        await ledger.record("admit", outcomes, now=NOW)
+        views = [await ledger.job(job) for job in jobs]
+        assert [(view.manifest, view.total, view.open_work) for view in views] == [(1, 1, 1), (2, 1, 1), (3, 1, 1)]
+
+    async def test_nothing_to_record_is_harmless(self, ledger: Ledger) -> None:
+        await ledger.record("chunk", [], now=NOW)
+
+    def test_a_failed_document_needs_a_code(self) -> None:
+        with pytest.raises(ValueError, match="code"):
+            met("a", state=DocumentState.FAILED)
+        with pytest.raises(ValueError, match="code"):
+            met("a", code="document.type")
+
+
+class TestTheWindow:
+    async def test_it_counts_the_customers_documents_with_open_work(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        messages = await submit(ledger, job, met("a"), met("b"), met("c"))
+        await submit(ledger, await opened(ledger), met("a"))
+        await submit(ledger, await opened(ledger, customer="other"), met("a"))
+        assert await ledger.open_documents("acme") == 4
+        await finish(ledger, job, {"a": messages["a"]})
+        await finish(ledger, job, {"b": messages["b"]}, code="document.broken")
+        assert await ledger.open_documents("acme") == 2
+        assert await ledger.open_documents("nobody") == 0
+
+    async def test_a_job_that_is_over_fills_no_window(self, ledger: Ledger) -> None:
+        for end in ("erased", "failed"):
+            job = await opened(ledger)
+            await submit(ledger, job, met("a"))
+            await (ledger.erased(job, now=LATER) if end == "erased" else ledger.failed(job, "job.manifest"))
+        assert await ledger.open_documents("acme") == 0
+
+
+class TestBaking:
+    async def test_a_complete_job_is_baked_once(self, ledger: Ledger) -> None:
+        job = await complete(ledger)
+        await ledger.baked(job, 1, image())
+        view = await ledger.job(job)
+        assert (view.state, view.image, view.chunks) == (JobState.BAKED, "sha256:" + "0" * 64, 7)
+        assert (view.merkle, view.baked_at, view.retain_until) == ({"chunk": "ab"}, LATER, NOW + timedelta(days=2))
+        await ledger.baked(job, 1, image(digest="sha256:" + "1" * 64))
+        assert await ledger.job(job) == view
+
+    async def test_only_the_newest_announcements_image_counts(self, ledger: Ledger) -> None:
+        job = await complete(ledger)
+        await ledger.baked(job, 2, image())
+        assert (await ledger.job(job)).state is JobState.COMPLETE
+
+    async def test_a_running_a_failed_and_an_erased_job_are_not_baked(self, ledger: Ledger) -> None:
+        running, failed, erased = await opened(ledger), await complete(ledger), await complete(ledger)
+        await ledger.failed(failed, "image.broken")
+        await ledger.erased(erased, now=LATER)
+        for job in (running, failed, erased):
+            before = await ledger.job(job)
+            await ledger.baked(job, 1, image())
+            assert await ledger.job(job) == before
+
+
+class TestFailureAndErasure:
+    async def test_a_failed_job_takes_its_announcement_back(self, ledger: Ledger) -> None:
+        job = await complete(ledger)
+        await ledger.failed(job, "image.broken")
+        view = await ledger.job(job)
+        assert (view.state, view.reason) == (JobState.FAILED, "image.broken")
+        assert await ledger.announcements() == []
+
+    async def test_a_baked_job_does_not_fail(self, ledger: Ledger) -> None:
+        job = await complete(ledger)
+        await ledger.baked(job, 1, image())
+        await ledger.failed(job, "image.broken")
+        assert (await ledger.job(job)).state is JobState.BAKED
+
+    async def test_erasure_drops_the_paths_and_keeps_what_happened(self, ledger: Ledger) -> None:
+        job = await complete(ledger)
+        before = await ledger.job(job)
+        for when in (LATER, LATER + timedelta(hours=1)):
+            await ledger.erased(job, now=when)
+        assert await ledger.job(job) == replace(before, state=JobState.ERASED, erased_at=LATER)
+        assert await ledger.documents(job) == [DocumentRow("a", DocumentState.DONE, b"", None, None)]
+        assert await ledger.announcements() == []
+        assert await ledger.erased_jobs([job, uuid4(), await opened(ledger)]) == {job}
+
+    @pytest.mark.parametrize("end", ["failed", "erased"])
+    async def test_a_late_outcome_is_recorded_and_raises_nothing_from_the_dead(self, ledger: Ledger, end: str) -> None:
+        job = await opened(ledger)
+        messages = await submit(ledger, job, met("a"), manifest=2)
+        await (ledger.erased(job, now=LATER) if end == "erased" else ledger.failed(job, "job.manifest"))
+        await finish(ledger, job, messages)
+        await finish(ledger, job, await submit(ledger, job, met("b")))
+        view = await ledger.job(job)
+        assert (view.state, view.completed_at, view.done, view.open_work) == (end, None, 2, 0)
+        assert await ledger.finished("chunk", list(messages.values())) == set(messages.values())
+        assert await ledger.announcements() == []
+        paths = [row.sealed_path for row in await ledger.documents(job)]
+        assert paths == ([b"", b""] if end == "erased" else [b"sealed a", b"sealed b"])
+
+    async def test_every_job_falls_due_in_time(self, ledger: Ledger) -> None:
+        unclosed = await opened(ledger)
+        patient = await opened(ledger, retain_until=NOW + timedelta(days=7))
+        baked, failed, erased = await complete(ledger), await complete(ledger), await complete(ledger)
+        await ledger.baked(baked, 1, image())
+        await ledger.failed(failed, "image.broken")
+        await ledger.erased(erased, now=LATER)
+        assert await ledger.due_for_erasure(now=NOW + timedelta(hours=23)) == []
+        assert await ledger.due_for_erasure(now=NOW + timedelta(hours=24)) == sorted([unclosed, failed])
+        assert (await ledger.due_for_erasure(now=NOW + timedelta(days=2)))[2:] == [baked]
+        assert (await ledger.due_for_erasure(now=NOW + timedelta(days=7)))[3:] == [patient]
+
+
+@dataclass
+class Flow:
+    """A job's outcomes, drawn at random, and what must come of them."""
+
+    job: UUID = field(default_factory=uuid4)
+    submissions: list[Outcome] = field(default_factory=list)
+    work: list[tuple[str, Outcome]] = field(default_factory=list)
+    archives: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
+    documents: set[str] = field(default_factory=set)
+    sources: int = 0
+
+    def ended(self, recorded: set[tuple[str, UUID]]) -> bool:
+        """Whether nothing is left to do, told from the whole flow, which the ledger never sees."""
+        submitted = [one for one in self.submissions if ("admit", one.message) in recorded]
+        introduced = {document.id for one in submitted for document in one.documents}
+        return (
+            any(one.manifest is not None for one in submitted)
+            and introduced == self.documents
+            and all((stage, outcome.message) in recorded for stage, outcome in self.work)
+        )
+
+
+READERS = {"admit": ["chunk"], "chunk": ["embed", "graph"], "embed": ["pack"], "graph": ["pack"], "pack": []}
+
+
+@st.composite
+def flows(draw: st.DrawFn) -> Flow:
+    flow = Flow()
+    for number in range(draw(st.integers(0, 3))):
+        documents: list[NewDocument] = []
+        opens: list[Unit] = []
+        for position in range(draw(st.integers(1, 3))):
+            name = f"{number}.{position}"
+            kind = draw(st.sampled_from(["open", "open", "failed", "archive"]))
+            flow.sources += 1
+            if kind == "archive":
+                flow.archives.add(name)
+                documents.append(met(name, state=DocumentState.EXPANDED))
+                members = [f"{name}!{member}" for member in range(draw(st.integers(0, 2)))]
+                documents += [met(member, member=True) for member in members]
+            elif kind == "failed":
+                flow.failed.add(name)
+                documents.append(met(name, state=DocumentState.FAILED, code="document.type"))
+                members = []
+            else:
+                documents.append(met(name))
+                members = [name]
+            for member in members:
+                message = uuid4()
+                opens.append(Unit(message, "chunk", member))
+                process(draw, flow, "chunk", message, member)
+        flow.documents |= {document.id for document in documents}
+        submission = Outcome(uuid4(), flow.job, None, opens=tuple(opens), documents=tuple(documents))
+        flow.submissions.append(submission)
+        if draw(st.booleans()):  # the same batch submitted again, as another message
+            flow.submissions.append(replace(submission, message=uuid4()))
+    if flow.submissions and draw(st.booleans()):
+        flow.submissions[-1] = replace(flow.submissions[-1], manifest=flow.sources)
+    else:
+        flow.submissions.append(Outcome(uuid4(), flow.job, None, manifest=flow.sources))
+    return flow
+
+
+def process(draw: st.DrawFn, flow: Flow, stage: str, message: UUID, document: str) -> None:
+    """Draws the outcome of the message at the stage, and of all that comes of it."""
+    if draw(st.integers(0, 7)) == 0:
+        flow.failed.add(document)
+        flow.work.append((stage, Outcome(message, flow.job, document, code="document.broken")))
+        return
+    outputs = [uuid4() for _ in range(draw(st.integers(0, 2)))] if READERS[stage] else []
+    opens = tuple(Unit(output, reader, document) for output in outputs for reader in READERS[stage])
+    flow.work.append((stage, Outcome(message, flow.job, document, opens=opens, items=len(outputs))))
+    for unit in opens:
+        process(draw, flow, unit.stage, unit.message, document)
+
+
+@st.composite
+def polls(draw: st.DrawFn) -> tuple[Flow, list[tuple[str, list[Outcome]]]]:
+    """A flow and the polls that record it: in any order, some outcomes twice, several to a poll."""
+    flow = draw(flows())
+    all_outcomes = [("admit", one) for one in flow.submissions] + flow.work
+    again = draw(st.lists(st.sampled_from(all_outcomes), max_size=5))
+    order = draw(st.permutations(all_outcomes + again))
+    if draw(st.booleans()):  # larger polls
+        order = sorted(order, key=lambda one: one[0], reverse=draw(st.booleans()))
+    return flow, [(stage, [one for _, one in group]) for stage, group in groupby(order, key=lambda one: one[0])]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(drawn=polls())
+async def test_whatever_the_order_a_job_ends_once_and_exactly_at_the_end(
+    ledger: Ledger, drawn: tuple[Flow, Sequence[tuple[str, list[Outcome]]]]
+) -> None:
+    flow, recorded_polls = drawn
+    await ledger.open_job(new_job(id=flow.job))
+    recorded: set[tuple[str, UUID]] = set()
+    announced = 0
+    for stage, outcomes in recorded_polls:
+        await ledger.record(stage, outcomes, now=NOW)
+        recorded |= {(stage, outcome.message) for outcome in outcomes}
+        view = await ledger.job(flow.job)
+        assert (view.state in (JobState.COMPLETE, JobState.FAILED)) == flow.ended(recorded)
+        for announcement in await ledger.announcements():
+            if announcement.job == flow.job:
+                announced += 1
+                await ledger.announced(announcement)
+    view = await ledger.job(flow.job)
+    files = flow.documents - flow.archives
+    done = files - flow.failed
+    assert (view.total, view.done, view.failed) == (len(files), len(done), len(flow.failed))
+    assert view.open_work == 0
+    assert view.state is (JobState.COMPLETE if done else JobState.FAILED)
+    assert announced == (1 if done else 0)
+    assert sum(view.outcomes.values()) == len(recorded)
+    assert {row.id for row in await ledger.documents(flow.job) if row.state is DocumentState.DONE} == done

@@ -1,0 +1,69 @@
+"""A database that is not there, goes away, and comes back."""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from infra.ledger import NewJob, open_ledger
+from infra.ledger.migrations import migrate
+from infra.local.postgres import EmbeddedPostgres
+from infra.parameters import open_parameters
+from infra.postgres import load_queries
+from schemas.errors import Retryable
+
+
+@pytest.fixture
+def own_server() -> Iterator[EmbeddedPostgres]:
+    folder = Path(tempfile.mkdtemp(prefix="cradle-tests-"))
+    server = EmbeddedPostgres(folder / "postgres", {"fsync": "off"})
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(folder)
+
+
+async def test_opening_needs_no_server_and_asking_says_that_it_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.postgres.ANSWER_SECONDS", 0.3)
+    url = f"postgresql://postgres@/cradle?host={tmp_path}"
+    async with open_ledger(url) as ledger, open_parameters(url) as store:
+        for ping in (ledger.ping, store.ping, ledger.ping):
+            with pytest.raises(Retryable) as caught:
+                await ping()
+            assert caught.value.code == "dependency.away"
+            assert "PostgreSQL" in caught.value.sentence
+
+
+async def test_it_answers_again_after_a_restart(own_server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.postgres.ANSWER_SECONDS", 2.0)
+    own_server.create_database("restarted")
+    url = own_server.url("restarted")
+    migrate(url)
+    job = NewJob(uuid4(), "acme", "spring", 1, "f" * 64, datetime.now(UTC))
+    async with open_ledger(url) as ledger:
+        view = await ledger.open_job(job)
+        own_server.stop()
+        with pytest.raises(Retryable):
+            await ledger.job(job.id)
+        with pytest.raises(Retryable):
+            await ledger.erased(job.id, now=job.opened_at)
+        own_server.start()
+        assert await ledger.job(job.id) == view
+
+
+def test_every_query_has_a_name_and_says_what_it_does() -> None:
+    for package in ("infra.ledger", "infra.parameters"):
+        queries = load_queries(package)
+        assert len(queries) > 5
+        for name, text in queries.items():
+            match = re.fullmatch(rb"(?:-- [^\n]+\n)+(.+)", text, re.DOTALL)
+            assert match, f"{name} says nothing"
+            statement = match[1]
+            assert statement.count(b";") == 1 and statement.endswith(b";"), name
