@@ -47,24 +47,49 @@ def write_image(
     folder: Path, base: Image | None, layers: Sequence[Layer], run: RunSettings, annotations: Mapping[str, str]
 ) -> str:
     """Writes the layout into the empty `folder`: the base's layers, then `layers`. Returns the manifest's digest."""
-    blobs = folder / "blobs" / "sha256"
-    blobs.mkdir(parents=True)
-    for descriptor in base.layers if base else ():
-        _adopt(base, descriptor, blobs)  # type: ignore[arg-type]
-    written = [_write_layer(blobs, layer) for layer in layers]
+    if base is not None:
+        for descriptor in base.layers:
+            _adopt(base, descriptor, blobs_folder(folder))
+        annotations = {**annotations, "org.opencontainers.image.base.digest": base.digest}
+    written = [_write_layer(folder, layer) for layer in layers]
+    below = base.layers if base else []
+    return write_layout(folder, _config(base, layers, written, run), [*below, *written], annotations)
+
+
+def write_layout(
+    folder: Path, config: Mapping[str, Any], layers: Sequence[Mapping[str, Any]], annotations: Mapping[str, str]
+) -> str:
+    """Ends a layout whose layers' blobs stand in it: `layers` are their descriptors. Returns the manifest's digest."""
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
-        "config": _write_json(blobs, CONFIG_TYPE, _config(base, layers, written, run, annotations)),
-        "layers": [*(base.layers if base else ()), *written],
-        "annotations": {**annotations, **({"org.opencontainers.image.base.digest": base.digest} if base else {})},
+        "config": _write_json(folder, CONFIG_TYPE, config),
+        "layers": layers,
+        "annotations": annotations,
     }
-    named = _write_json(blobs, MANIFEST_TYPE, manifest)
-    (folder / "index.json").write_bytes(
-        canonical_json({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [named]})
-    )
+    named = _write_json(folder, MANIFEST_TYPE, manifest)
+    index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [named]}
+    (folder / "index.json").write_bytes(canonical_json(index))
     (folder / "oci-layout").write_bytes(canonical_json(LAYOUT_FILE))
     return str(named["digest"])
+
+
+def write_blob(folder: Path, media_type: str, produce: Callable[[Callable[[bytes], object]], object]) -> dict[str, Any]:
+    """Stores what `produce` passes to its argument as a blob; returns the blob's descriptor."""
+    blobs = blobs_folder(folder)
+    with tempfile.NamedTemporaryFile(dir=blobs, delete=False) as file:
+        output = _Hashed(file)
+        produce(output.write)
+    name = output.sha256.hexdigest()
+    Path(file.name).rename(blobs / name)
+    return {"mediaType": media_type, "digest": f"sha256:{name}", "size": output.size}
+
+
+def blobs_folder(folder: Path) -> Path:
+    """Where a layout keeps its blobs; made if it is not there."""
+    blobs = folder / "blobs" / "sha256"
+    blobs.mkdir(parents=True, exist_ok=True)
+    return blobs
 
 
 def canonical_json(value: object) -> bytes:
@@ -77,7 +102,6 @@ def _config(
     layers: Sequence[Layer],
     written: Sequence[Mapping[str, Any]],
     run: RunSettings,
-    labels: Mapping[str, str],
 ) -> dict[str, Any]:
     below: Mapping[str, Any] = base.config if base else {**DEFAULT_PLATFORM, "config": {}}
     settings = below.get("config") or {}
@@ -92,7 +116,6 @@ def _config(
             "Entrypoint": list(run.entrypoint),
             "Cmd": list(run.command),
             "WorkingDir": "/",
-            "Labels": {**(settings.get("Labels") or {}), **labels},
         },
         "rootfs": {
             "type": "layers",
@@ -106,23 +129,13 @@ def _config(
     }
 
 
-def _write_layer(blobs: Path, layer: Layer) -> dict[str, Any]:
-    descriptor = _write_blob(blobs, LAYER_TYPE, lambda write: write_tar(layer.files, write))
+def _write_layer(folder: Path, layer: Layer) -> dict[str, Any]:
+    descriptor = write_blob(folder, LAYER_TYPE, lambda write: write_tar(layer.files, write))
     return {**descriptor, "annotations": {"cradle.layer": layer.role}}
 
 
-def _write_json(blobs: Path, media_type: str, value: object) -> dict[str, Any]:
-    return _write_blob(blobs, media_type, lambda write: write(canonical_json(value)))
-
-
-def _write_blob(blobs: Path, media_type: str, produce: Callable[[Callable[[bytes], object]], object]) -> dict[str, Any]:
-    """Writes what `produce` passes to its argument; returns the blob's descriptor."""
-    with tempfile.NamedTemporaryFile(dir=blobs, delete=False) as file:
-        output = _Hashed(file)
-        produce(output.write)
-    name = output.sha256.hexdigest()
-    Path(file.name).rename(blobs / name)
-    return {"mediaType": media_type, "digest": f"sha256:{name}", "size": output.size}
+def _write_json(folder: Path, media_type: str, value: object) -> dict[str, Any]:
+    return write_blob(folder, media_type, lambda write: write(canonical_json(value)))
 
 
 def _adopt(base: Image, descriptor: Mapping[str, Any], blobs: Path) -> None:

@@ -1,0 +1,130 @@
+"""The image as its customer runs it: loaded into a Docker engine, with no network, no rights and a read-only root.
+
+The engine is the one that `python -m infra.local.docker_engine up` starts, or the machine's own. The base is made once
+and kept in `.services/base`; making it needs root and debootstrap.
+"""
+
+import fcntl
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from appliance.encoder import load_encoder
+from builders.base import make_base
+from builders.image import build_image
+from builders.oci.archive import save
+from builders.oci.read import open_image
+from infra.local import docker_engine
+from operations.search import search
+from schemas.parameters import EmbeddingConfig, InstallationParameters
+from tests.builders.corpus import Book, book, in_order, library
+from tests.conftest import IN_CI, ROOT
+
+pytestmark = pytest.mark.docker
+
+OWN_ENGINE = docker_engine.address()
+MACHINES_ENGINE = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+CONFINED = ("--rm", "--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
+
+
+@pytest.fixture(scope="session")
+def docker_engine_host() -> str:
+    for host in (OWN_ENGINE, MACHINES_ENGINE):
+        if docker_engine.answers(host):
+            return host
+    sentence = "no Docker engine answers: `python -m infra.local.docker_engine up` starts one"
+    if IN_CI:
+        pytest.fail(sentence, pytrace=False)
+    pytest.skip(sentence)
+
+
+@pytest.fixture(scope="session")
+def base(docker_engine_host: str) -> Path:
+    layout = ROOT / ".services" / "base"
+    layout.parent.mkdir(exist_ok=True)
+    with (layout.parent / "base.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not layout.exists():
+            if os.geteuid() != 0 and not IN_CI:
+                pytest.skip("making the base needs root")
+            make_base(layout)
+    open_image(layout).verify()
+    return layout
+
+
+@pytest.fixture(scope="session")
+def layout(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small library embedded by the builtin model."""
+    encoder = load_encoder()
+    books = in_order(
+        [_embedded(one, np.stack([encoder.encode(text) for text in one.texts])) for one in (*library(), CANTEEN)]
+    )
+    parameters = InstallationParameters(customer_id="acme", embedding_config=EmbeddingConfig(model="builtin"))
+    about = {"fingerprint": "f" * 64, "parameters": parameters.deciding()}
+    into = tmp_path_factory.mktemp("image") / "layout"
+    build_image((one.baked() for one in books), about, base, into)
+    return into
+
+
+CANTEEN = book("canteen.txt", "Lunch is served from noon until two.\nThe pump is serviced each spring.")
+
+
+def _embedded(one: Book, vectors: "np.ndarray[tuple[int, int], np.dtype[np.float32]]") -> Book:
+    return Book(one.document, one.text, one.chunks, vectors)
+
+
+@pytest.fixture(scope="session")
+def image(layout: Path, docker_engine_host: str) -> Iterator[str]:
+    """The name under which the engine knows the image."""
+    name = f"cradle-test/{uuid4().hex}:1"
+    tar = layout.parent / "image.tar"
+    save(open_image(layout), tar, name=name)
+    _docker(docker_engine_host, "load", "--input", str(tar))
+    tar.unlink()
+    yield name
+    _docker(docker_engine_host, "image", "rm", "--force", name)
+
+
+def _docker(host: str, *arguments: str) -> str:
+    done = subprocess.run(["docker", "--host", host, *arguments], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("Wie viele Tage Urlaub habe ich?", "Der Urlaubsanspruch beträgt 30 Tage."),
+        ("When can I eat?", "Lunch is served from noon until two."),
+    ],
+)
+def test_the_image_answers_like_the_layout(
+    image: str, layout: Path, docker_engine_host: str, question: str, answer: str
+) -> None:
+    said = _docker(docker_engine_host, "run", *CONFINED, image, "search", question, "--limit", "3", "--json")
+    inside = json.loads(said)
+    outside = search(layout.parent, str(layout), question, limit=3)
+    assert inside[0]["text"] == answer
+    assert [{name: one[name] for name in outside[0]} for one in inside] == outside
+
+
+def test_the_image_says_what_it_holds(image: str, docker_engine_host: str) -> None:
+    about = json.loads(_docker(docker_engine_host, "run", *CONFINED, image))
+    assert (about["documents"], about["chunks"]) == (4, 9)
+
+
+def test_it_runs_as_nobody_and_the_engine_knows_its_configuration(
+    image: str, layout: Path, docker_engine_host: str
+) -> None:
+    [known] = json.loads(_docker(docker_engine_host, "image", "inspect", image))
+    assert known["Config"]["User"] == "65532:65532"
+    assert known["RootFS"]["Layers"] == open_image(layout).config["rootfs"]["diff_ids"]
+    # the user is the image's own choice: no option of `docker run` sets it
+    uid = _docker(docker_engine_host, "run", *CONFINED, "--entrypoint=id", image, "-u")
+    assert uid.strip() == "65532"
