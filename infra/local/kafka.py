@@ -17,7 +17,8 @@ POM: Final = Path(__file__).parent / "pom.xml"
 CLUSTER_ID: Final = "Y3JhZGxlLWxvY2FsLTAwMQ"
 """22 characters of base64, the form StorageTool asks for; one node is its own cluster, so it need not be unique."""
 START_SECONDS: Final = 90
-HEAP: Final = ("-Xms128m", "-Xmx512m")
+JVM: Final = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""Little memory and a quick start: this node serves trials and tests."""
 LOGGING: Final = """\
 appender.out.type=Console
 appender.out.name=out
@@ -151,4 +152,4 @@ class KafkaNode:
     def _java(self, java: str, *words: str) -> list[str]:
         logging = f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}"
         quiet = "-XX:-UsePerfData"  # no file in /tmp
-        return [java, *HEAP, quiet, logging, f"-Djava.io.tmpdir={self.folder}", "-cp", f"{self._libs}/*", *words]
+        return [java, *JVM, quiet, logging, f"-Djava.io.tmpdir={self.folder}", "-cp", f"{self._libs}/*", *words]

@@ -34,7 +34,10 @@ class Staging(Protocol):
         """The names that begin with `prefix`, in order of their bytes."""
 
     async def delete(self, prefix: str) -> int:
-        """Deletes every object whose name begins with `prefix`, unfinished uploads too. Returns how many objects."""
+        """Deletes every object whose name begins with `prefix`, unfinished uploads too. Returns how many objects.
+
+        Raises Permanent `staging.name` for an empty prefix, which would delete the store.
+        """
 
     async def ping(self) -> None:
         """Returns if the store answers."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from infra.paths import file_path
-from infra.staging.names import check_name, check_prefix
+from infra.staging.names import check_deletion, check_name, check_prefix
 from schemas.errors import CradleError, Permanent, Retryable
 
 PIECE_BYTES: Final = 1024 * 1024
@@ -70,7 +70,7 @@ class FileStaging:
             yield name
 
     async def delete(self, prefix: str) -> int:
-        check_prefix(prefix)
+        check_deletion(prefix)
         with self._errors():
             return await asyncio.to_thread(_delete, self._root, "", prefix)
 

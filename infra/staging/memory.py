@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 
-from infra.staging.names import check_name, check_prefix
+from infra.staging.names import check_deletion, check_name, check_prefix
 from schemas.errors import Permanent
 
 PIECE_BYTES = 1024 * 1024
@@ -36,7 +36,7 @@ class MemoryStaging:
                 yield name
 
     async def delete(self, prefix: str) -> int:
-        names = [name async for name in self.list(prefix)]
+        names = [name async for name in self.list(check_deletion(prefix))]
         for name in names:
             del self.objects[name]
         return len(names)

@@ -24,3 +24,10 @@ def check_prefix(prefix: str) -> str:
     if len(prefix) > MAX_NAME or not _PREFIX.fullmatch(prefix):
         raise Permanent("staging.name")
     return prefix
+
+
+def check_deletion(prefix: str) -> str:
+    """Returns `prefix`. Raises Permanent `staging.name` for one that is empty as well: that would delete the store."""
+    if not prefix:
+        raise Permanent("staging.name")
+    return check_prefix(prefix)

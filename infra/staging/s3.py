@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from infra.s3 import MISSING, open_client, s3_errors
-from infra.staging.names import check_name, check_prefix
+from infra.staging.names import check_deletion, check_name, check_prefix
 from schemas.errors import CradleError, Permanent, Retryable
 
 PART_BYTES: Final = 8 * 1024 * 1024
@@ -69,7 +69,7 @@ class S3Staging:
                 yield found["Key"].removeprefix(self._prefix)
 
     async def delete(self, prefix: str) -> int:
-        check_prefix(prefix)
+        check_deletion(prefix)
         await self._abort_uploads(prefix)
         count = 0
         batch: list[str] = []

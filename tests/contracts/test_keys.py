@@ -1,7 +1,7 @@
 """One suite for every key store: a job has one key for life, and none after that."""
 
 import asyncio
-import multiprocessing
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -70,29 +70,31 @@ async def test_it_answers(keys: Keys) -> None:
 # -- the folder --------------------------------------------------------------------------------------------------------
 
 
-def _create_in_another_process(url: str, jobs: list[UUID], found: "multiprocessing.Queue[list[bytes]]") -> None:
-    async def create() -> list[bytes]:
-        async with open_keys(url) as keys:
-            return [await keys.create(job) for job in jobs]
+CREATE = """
+import asyncio, sys
+from uuid import UUID
+from infra.keys import open_keys
 
-    found.put(asyncio.run(create()))
+async def create():
+    async with open_keys(sys.argv[1]) as keys:
+        for number in range(50):
+            print((await keys.create(UUID(int=number))).hex())
+
+asyncio.run(create())
+"""
 
 
 async def test_processes_that_race_get_the_same_keys(tmp_path: Path) -> None:
     url = file_url(tmp_path / "keys")
-    jobs = [uuid4() for _ in range(50)]
-    context = multiprocessing.get_context("spawn")
-    found: multiprocessing.Queue[list[bytes]] = context.Queue()
-    racers = [context.Process(target=_create_in_another_process, args=(url, jobs, found)) for _ in range(3)]
-    for racer in racers:
-        racer.start()
-    results = [await asyncio.to_thread(found.get, timeout=60) for _ in racers]
-    for racer in racers:
-        await asyncio.to_thread(racer.join, 60)
-    found.close()
-    found.join_thread()
-    assert results[0] == results[1] == results[2]
-    assert len(list((tmp_path / "keys").iterdir())) == len(jobs), "nothing is left aside"
+    racers = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", CREATE, url, stdout=asyncio.subprocess.PIPE)
+        for _ in range(3)
+    ]
+    printed = [await asyncio.wait_for(racer.communicate(), 60) for racer in racers]
+    keys = [output.split() for output, _ in printed]
+    assert len(keys[0]) == 50
+    assert keys[0] == keys[1] == keys[2]
+    assert len(list((tmp_path / "keys").iterdir())) == 50, "nothing is left aside"
 
 
 async def test_creating_and_destroying_at_once_never_leaves_a_key(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ LONG = 60.0
 
 @pytest.fixture(params=["memory", "embedded", pytest.param("redis", marks=pytest.mark.redis)])
 async def progress(request: pytest.FixtureRequest, embedded_broker: EmbeddedBroker) -> AsyncIterator[Progress]:
-    urls = {"memory": lambda: "memory:", "embedded": lambda: embedded_broker.progress_url}
-    url = urls.get(request.param, lambda: request.getfixturevalue("redis_url"))()
+    urls = {"memory": "memory:", "embedded": embedded_broker.progress_url}
+    url = urls.get(request.param) or request.getfixturevalue("redis_url")
     async with open_progress(url) as opened:
         yield opened
 

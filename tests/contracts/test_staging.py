@@ -17,8 +17,8 @@ JOB = "jobs/3c8a0c52-5f0e-5d0a-9a5e-6a2b1f6d7e11"
 
 @pytest.fixture(params=["memory", "file", pytest.param("s3", marks=pytest.mark.s3)])
 async def staging(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Staging]:
-    urls = {"memory": lambda: "memory:", "file": lambda: file_url(tmp_path / "staging")}
-    url = urls.get(request.param, lambda: request.getfixturevalue("s3_url"))()
+    urls = {"memory": "memory:", "file": file_url(tmp_path / "staging")}
+    url = urls.get(request.param) or request.getfixturevalue("s3_url")
     async with open_staging(url) as opened:
         yield opened
 
@@ -134,7 +134,7 @@ async def test_a_malformed_name_is_refused(staging: Staging, name: str) -> None:
         assert error.value.code == "staging.name"
 
 
-@pytest.mark.parametrize("prefix", ["/", "..", "jobs/../", "jobs//", "*"])
+@pytest.mark.parametrize("prefix", ["", "/", "..", "jobs/../", "jobs//", "*"])
 async def test_a_malformed_prefix_is_refused(staging: Staging, prefix: str) -> None:
     with pytest.raises(Permanent) as error:
         await staging.delete(prefix)

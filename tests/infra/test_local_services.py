@@ -10,6 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from infra.local import services
 from infra.local.kafka import KafkaNode
+from tests import conftest
 
 
 def test_without_any_program_it_says_what_to_install_and_starts_nothing(
@@ -26,6 +27,19 @@ def test_without_any_program_it_says_what_to_install_and_starts_nothing(
 
 def test_wrong_use_is_told() -> None:
     assert services.main([]) == services.main(["sideways"]) == 2
+
+
+@pytest.mark.parametrize(("in_ci", "outcome"), [(False, pytest.skip.Exception), (True, pytest.fail.Exception)])
+def test_a_test_without_its_service_is_skipped_and_fails_in_ci(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_ci: bool, outcome: type[BaseException]
+) -> None:
+    monkeypatch.setattr(conftest, "ROOT", tmp_path)
+    monkeypatch.setattr(conftest, "IN_CI", in_ci)
+    monkeypatch.delenv("CRADLE_TEST_KAFKA", raising=False)
+    with pytest.raises(outcome, match="make services"):
+        conftest.require("KAFKA")
+    monkeypatch.setenv("CRADLE_TEST_KAFKA", "somewhere:9092")
+    assert conftest.require("KAFKA") == "somewhere:9092"
 
 
 @pytest.mark.kafka
