@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
-from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -50,7 +49,7 @@ async def _ping(opener: Callable[[], Awaitable[_Pings]], url: str) -> str:
 
 
 async def _python() -> str:
-    return f"Cradle {installed_version('cradle')} on Python {sys.version.split()[0]}"
+    return f"Python {sys.version.split()[0]}"
 
 
 def _home(home: Path) -> Dependency:

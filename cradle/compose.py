@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from cradle.flow import read_flow
 from cradle.settings import Settings
 from infra.local import stack
+from infra.paths import file_url
 from schemas.errors import CradleError, Permanent
 from schemas.parameters import EmbeddingConfig
 from schemas.topology import Topology
@@ -53,7 +54,7 @@ class Urls:
 
 def embedded_urls(home: Path) -> dict[str, str]:
     """The embedded stack's URL of each setting; broker, databases and progress only once it was up."""
-    files = {"staging_url": (home / "staging").as_uri(), "keys_url": (home / "keys").as_uri()}
+    files = {"staging_url": file_url(home / "staging"), "keys_url": file_url(home / "keys")}
     found = stack.endpoints(home)
     if found is None:
         return files

@@ -6,15 +6,16 @@ import sys
 import structlog
 
 
-def configure_logs(level: str) -> None:
-    """Sends our events and other libraries' warnings to stderr, one line each."""
+def configure_logs(level: str, *, json: bool = False) -> None:
+    """Sends our events and other libraries' warnings to stderr, one line each; `json` even where that is a terminal."""
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    readable = sys.stderr.isatty() and not json
     renderer: structlog.types.Processor = (
-        structlog.dev.ConsoleRenderer(pad_event_to=28) if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(pad_event_to=28) if readable else structlog.processors.JSONRenderer()
     )
     structlog.configure(
         processors=[*shared, renderer],

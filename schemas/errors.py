@@ -159,6 +159,10 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
         "{name} refused a request: {kind}.", "Check its configuration and our permissions; `cradle doctor` helps."
     ),
     "topic.missing": ErrorKind("There is no topic {topic!r}.", "Create it with `cradle topics apply`."),
+    "database.tables": ErrorKind(
+        "The database lacks tables of this release.",
+        "Migrate it: `cradle up` does; `cradle doctor` shows where it stands.",
+    ),
     # -- the flow ---------------------------------------------------------------------------------------------------
     "topology.invalid": ErrorKind("topics.yaml is not valid: {what}.", "Correct the entry it names."),
     "topology.cycle": ErrorKind("The flow has a cycle: {path}.", "Let one of these stages write another topic."),

@@ -26,9 +26,8 @@ def jobs(
     if json:
         print_json(found)
         return
-    made = table(
-        "job", "customer", "state", "documents", "failed", "chunks", "opened", right=("documents", "failed", "chunks")
-    )
+    numbers = ("documents", "failed", "chunks")
+    made = table("job", "customer", "state", *numbers, right=numbers, whole=("job",))
     for one in found:
         documents = one["documents"]
         made.add_row(
@@ -38,7 +37,6 @@ def jobs(
             f"{documents['done']}/{documents['total']}",
             str(documents["failed"] or ""),
             str(one["chunks"]),
-            f"[dim]{one['opened_at'][:16].replace('T', ' ')}[/dim]",
         )
     out.print(made if found else "There is no job yet. [dim]Start one with `cradle ingest`.[/dim]")
 
@@ -101,10 +99,11 @@ def show_job(report: dict[str, Any]) -> None:
         + (f", [red]{documents['failed']} failed[/red]" if documents["failed"] else ""),
         "chunks": report["chunks"],
         "image": report["image"] or "",
-        **{f"root of {stage}": f"[dim]{root}[/dim]" for stage, root in report["merkle"].items()},
-        "kept until": (report["retain_until"] or "")[:16].replace("T", " "),
+        "roots": f"[dim]{'  '.join(f'{stage} {root[:12]}' for stage, root in report['merkle'].items())}[/dim]",
+        "kept until": f"{(report['retain_until'] or '')[:16].replace('T', ' ')} UTC",
     }
-    out.print(pairs({name: value for name, value in lines.items() if value != ""}))
+    known = {"image": report["image"], "roots": report["merkle"], "kept until": report["retain_until"]}
+    out.print(pairs({name: value for name, value in lines.items() if known.get(name, True)}))
     if report["reason"]:
         say(f"[red]✗[/red] {report['reason']}  [dim]next[/dim] {escape(report['next_step'] or '')}")
     _show_failures(report.get("failures", []))

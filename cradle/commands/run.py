@@ -18,6 +18,7 @@ def run(
     stages: Annotated[list[str] | None, typer.Argument(metavar="[STAGE]...", show_default=False)] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every stage, each in processes of its own.")] = False,
     workers: Annotated[int, typer.Option(min=1, max=64, help="With --all: processes a stage.")] = 1,
+    json: Annotated[bool, typer.Option("--json", help="Log JSON lines on a terminal too.")] = False,
 ) -> None:
     """Consume: run stages until SIGTERM, then drain.
 
@@ -30,7 +31,7 @@ def run(
 
     settings, flow = load_settings(), read_flow()
     _check(stages or [], everything, flow)
-    configure_logs(settings.log_level)
+    configure_logs(settings.log_level, json=json)
     if everything:
         _run_all(settings, flow, workers)
     else:

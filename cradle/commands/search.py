@@ -1,10 +1,14 @@
 """`cradle search`: asks an image. It needs no stack: the image holds everything."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from cradle.commands.terminal import Json, out, print_json, say
+
+BROKEN_LINE: Final = 50
+"""A line longer than this went on where a page's width ended; a shorter one was meant to end."""
+MARKS: Final = ("-", "*", "#", "|", "•", *(f"{number}." for number in range(1, 10)))
 
 
 def search(
@@ -41,5 +45,13 @@ def _show(number: int, passage: dict[str, Any]) -> None:
 
 
 def _tidy(text: str) -> str:
-    """Without empty lines, of which extraction leaves many."""
-    return "\n".join(line.rstrip() for line in text.splitlines() if line.strip())
+    """The passage with lines that a page's width broke joined again; headings, lists and tables stay as they are."""
+    joined: list[str] = []
+    length = 0
+    for line in (line.strip() for line in text.splitlines() if line.strip()):
+        if joined and length > BROKEN_LINE and not line.startswith(MARKS):
+            joined[-1] += f" {line}"
+        else:
+            joined.append(line)
+        length = 0 if line.startswith("|") else len(line)
+    return "\n".join(joined)

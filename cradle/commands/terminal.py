@@ -25,6 +25,7 @@ WRONG_USE_CODES: Final = (
     "customer.",
     "parameters.",
     "job.unknown",
+    "stage.unknown",
     "image.unknown",
     "source.missing",
     "source.scheme",
@@ -78,18 +79,28 @@ def debugging() -> bool:
     return os.environ.get("CRADLE_DEBUG", "") not in ("", "0")
 
 
-def table(*columns: str, right: Sequence[str] = ()) -> Table:
-    """A table without lines, as every command prints one. `right` names the columns of numbers."""
-    made = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+def table(*columns: str, right: Sequence[str] = (), whole: Sequence[str] = ()) -> Table:
+    """A table without lines, as every command prints one.
+
+    `right` names the columns of numbers, `whole` those that are never cut; the others lose their end where the
+    terminal is narrow.
+    """
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        made.add_column(
+            column,
+            justify="right" if column in right else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=36 if column in whole else None,
+        )
     return made
 
 
 def pairs(values: Mapping[str, object]) -> Table:
     """Names and values, one pair a line."""
-    made = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=False)
-    made.add_column(style="dim")
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    made.add_column(style="dim", no_wrap=True)
     made.add_column(overflow="fold")
     for name, value in values.items():
         made.add_row(name, "" if value is None else str(value))

@@ -1,0 +1,95 @@
+"""docker-compose.yml describes this flow, asks for every secret, and has a default for none."""
+
+import re
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from cradle.commands import app
+from cradle.flow import read_flow
+from operations.secrets import NAMES, write_secrets
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    return content
+
+
+def test_every_stage_is_a_service_that_runs_it(compose: dict[str, Any]) -> None:
+    for stage in read_flow().stages:
+        assert compose["services"][stage]["command"] == ["run", stage]
+    gpus = {name for name, service in compose["services"].items() if "deploy" in service}
+    assert gpus == {"embed"}
+
+
+def test_every_server_says_how_it_is(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        assert service["healthcheck"].get("test") or name == "prepare", name
+        assert set(service["networks"]) <= set(compose["networks"]), name
+    assert set(compose["networks"]) == {"cradle-network", "mcp-central-network", "platform-network"}
+
+
+def test_ports_are_those_of_the_platform_and_for_this_host_alone(compose: dict[str, Any]) -> None:
+    published = [port for service in compose["services"].values() for port in service.get("ports", ())]
+    assert sorted(published) == sorted(f"127.0.0.1:{port}:{port}" for port in (4005, 5433, 4050, 4051))
+
+
+def test_every_secret_is_required_and_has_no_default() -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    used = dict(re.findall(r"\$\{(CRADLE_\w+)(:\?|:-)?", text))
+    assert {name for name, how in used.items() if how == ":?"} == set(NAMES)
+    example = dict(re.findall(r"^(CRADLE_\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    assert example == dict.fromkeys(NAMES, "")
+
+
+def test_it_resolves_with_generated_secrets_alone(tmp_path: Path) -> None:
+    env = tmp_path / ".env"
+    write_secrets(env)
+    secrets = dict(line.split("=", 1) for line in env.read_text().splitlines())
+    text = (ROOT / "docker-compose.yml").read_text()
+    resolved = re.sub(r"\$\{(\w+)(?::[?-]([^}]*))?\}", lambda found: secrets.get(found[1]) or found[2], text)
+    services = yaml.safe_load(resolved)["services"]
+    assert secrets["CRADLE_LEDGER_PASSWORD"] in services["chunk"]["environment"]["CRADLE_LEDGER_URL"]
+    assert services["redis"]["environment"]["REDISCLI_AUTH"] in services["chunk"]["environment"]["CRADLE_PROGRESS_URL"]
+    if compose_is_installed():
+        command = ["docker", "compose", "--file", ROOT / "docker-compose.yml", "--env-file", env, "config", "-q"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def compose_is_installed() -> bool:
+    docker = shutil.which("docker")
+    return docker is not None and subprocess.run([docker, "compose", "version"], check=False).returncode == 0
+
+
+def test_secrets_are_generated_once_and_are_the_owner_s(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("CRADLE_REDIS_PASSWORD=chosen\nOTHER=1")
+    file.chmod(0o644)
+    assert write_secrets(file) == [name for name in NAMES if name != "CRADLE_REDIS_PASSWORD"]
+    first = file.read_text()
+    values = dict(line.split("=", 1) for line in first.splitlines())
+    assert values["CRADLE_REDIS_PASSWORD"] == "chosen"
+    assert values["OTHER"] == "1"
+    assert all(len(values[name]) >= 22 for name in NAMES if name != "CRADLE_REDIS_PASSWORD")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert write_secrets(file) == []
+    assert file.read_text() == first
+
+
+def test_secrets_init_prints_names_and_never_values(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    done = CliRunner().invoke(app, ["secrets", "init", "--file", str(file)])
+    assert done.exit_code == 0
+    values = [line.partition("=")[2] for line in file.read_text().splitlines()]
+    assert len(values) == len(NAMES)
+    assert not any(value in done.output for value in values)

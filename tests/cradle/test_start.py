@@ -1,0 +1,59 @@
+"""`cradle --help` is quick, complete, and opens nothing; nobody else ships our names."""
+
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cradle.commands import app
+
+ROOT = Path(__file__).parents[2]
+HEAVY = {
+    "numpy",
+    "pydantic",
+    "aiokafka",
+    "faststream",
+    "sqlalchemy",
+    "psycopg",
+    "aioboto3",
+    "kreuzberg",
+    "cryptography",
+}
+
+
+def test_importing_the_commands_loads_nothing_heavy() -> None:
+    """What keeps `cradle --help` under half a second: counted in modules, since seconds depend on the machine."""
+    code = "import sys, cradle.commands; print(*{name.partition('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert HEAVY.isdisjoint(loaded)
+
+
+def test_help_lists_every_command() -> None:
+    done = CliRunner().invoke(app, ["--help"])
+    assert done.exit_code == 0
+    commands = "up down doctor customer ingest jobs job wait run lag topics search erase sweep secrets"
+    missing = [name for name in commands.split() if f" {name} " not in done.output]
+    assert not missing
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["up", "down", "doctor", "customer add", "customer show", "ingest", "jobs", "job", "wait", "run", "lag",
+     "topics show", "topics apply", "search", "erase", "sweep", "secrets init"],
+)  # fmt: skip
+def test_every_command_takes_json_and_says_what_it_does(words: str) -> None:
+    done = CliRunner().invoke(app, [*words.split(), "--help"])
+    assert done.exit_code == 0
+    assert "--json" in done.output
+
+
+def test_no_dependency_ships_one_of_our_top_level_names() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    ours = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    shipped = packages_distributions()
+    clashes = {name: owners for name in ours if (owners := set(shipped.get(name, ())) - {"cradle"})}
+    assert not clashes
