@@ -175,7 +175,8 @@ class JobView:
 
 
 class Ledger(Protocol):
-    """Every method raises Retryable `dependency.away` when the database does not answer."""
+    """Every method raises Retryable `dependency.away` when the database does not answer, and `database.tables` where it
+    is not migrated."""
 
     async def open_job(self, job: NewJob) -> JobView:
         """Records the job unless it is known; returns it as it stands: the first parameters and fingerprint stay."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.errors import UndefinedColumn, UndefinedTable
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
@@ -36,8 +37,8 @@ def load_queries(package: str) -> Queries:
 class Database:
     """A small pool of connections, each in autocommit, and the queries that run on it.
 
-    Every method raises Retryable `dependency.away` where the server does not answer. It connects when it is first
-    asked, and again after the server was restarted.
+    Every method raises Retryable `dependency.away` where the server does not answer, and `database.tables` where it is
+    not migrated yet. It connects when it is first asked, and again after the server was restarted.
     """
 
     def __init__(self, url: str, queries: Queries) -> None:
@@ -75,6 +76,8 @@ class Database:
         try:
             async with self._pool.connection() as connection:
                 yield connection
+        except (UndefinedTable, UndefinedColumn) as error:
+            raise Retryable("database.tables") from error
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             await self._drop_broken()
             raise Retryable("dependency.away", name="PostgreSQL") from error

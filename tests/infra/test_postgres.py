@@ -58,6 +58,14 @@ async def test_it_answers_again_after_a_restart(own_server: EmbeddedPostgres, mo
         assert await ledger.job(job.id) == view
 
 
+async def test_a_database_without_tables_is_said_to_lack_them(postgres_url: str) -> None:
+    async with open_ledger(postgres_url) as ledger, open_parameters(postgres_url) as store:
+        for ping in (ledger.ping, store.ping):
+            with pytest.raises(Retryable) as caught:
+                await ping()
+            assert caught.value.code == "database.tables"
+
+
 def test_every_query_has_a_name_and_says_what_it_does() -> None:
     for package in ("infra.ledger", "infra.parameters"):
         queries = load_queries(package)
