@@ -15,18 +15,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import numpy as np
 
 from builders.parts import KIND, encode_part, part_name
 from consumers.bake import stage
-from consumers.runtime.contract import Done, Outcome, Ports, Received
+from consumers.runtime.contract import Done, Ports, Received
 from infra.ledger import DocumentRow, DocumentState
 from infra.parameters import Customer
 from infra.staging import open_staging
@@ -178,7 +178,7 @@ async def _bake(home: Path) -> Measured:
         handle = stage(_ports(home, SealedStaging(staging, key=_key, entropy=os.urandom)))
         begun = time.perf_counter()
         received = Received(JOB, JOB, JobCompleted(customer="acme", generation=1))
-        [outcome] = [one async for one in cast(AsyncIterator[Outcome], handle([received]))]
+        [outcome] = [one async for one in handle([received])]
         seconds = time.perf_counter() - begun
     if not isinstance(outcome, Done):
         raise RuntimeError("the job was not baked")
