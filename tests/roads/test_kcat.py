@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,6 +12,7 @@ import pytest
 from consumers.admit import stage
 from consumers.runtime.contract import Done, Failed, Outcome, Received
 from infra.broker import Broker, StoredRecord, open_broker
+from infra.local import stack
 from infra.paths import file_url
 from schemas import envelope
 from schemas.errors import Permanent
@@ -19,6 +20,7 @@ from schemas.ids import job_id
 from schemas.messages import DocumentAdmitted, DocumentsSubmitted
 from tests.conftest import IN_CI
 from tests.entrance import Entrance
+from tests.roads.road import STAGES, Road, wait_until
 
 
 @pytest.fixture
@@ -140,3 +142,49 @@ async def test_what_is_no_ingest_event_says_what_it_breaks(
     with pytest.raises(Permanent) as caught:
         opened_clear(record)
     assert caught.value.code in ("envelope.malformed", "envelope.invalid")
+
+
+@pytest.fixture
+def road(new_home: Callable[[], Path]) -> Iterator[Road]:
+    road = Road(new_home())
+    yield road
+    road.stop()
+    road.run("down", ok=False)
+
+
+def test_a_foreign_clients_documents_come_to_an_answer(road: Road, kcat: str) -> None:
+    """The whole walk-through: a root is allowed, kcat publishes, the stages run, the image answers."""
+    folder = road.home / "documents"
+    folder.mkdir()
+    (folder / "lease.txt").write_text("The rent is due on the first of each month.")
+    road.run("up")
+    road.run("customer", "add", "acme", "--root", f"{file_url(folder)}/")
+    documents = [
+        {"path": "lease.txt", "uri": file_url(folder / "lease.txt")},
+        {"path": "outside.txt", "uri": file_url(road.home / "outside.txt")},
+    ]
+    endpoints = stack.endpoints(road.home)
+    assert endpoints is not None
+    event = {"customer": "acme", "reference": "kcat 3", "documents": documents, "manifest": {"documents": 2}}
+    stranger = {"customer": "nobody", "reference": "kcat 3", "manifest": {"documents": 0}}
+    address = endpoints.broker_url.removeprefix("kafka://")
+    publish(kcat, address, "ingest", events=[stranger, event])
+    road.start(*STAGES)
+    job = str(job_id("acme", "kcat 3"))
+    wait_until(lambda: any(one["job"] == job for one in road.json("jobs")), seconds=60, why=road.logs)
+    report = road.wait_for_job(job)
+    assert report["state"] == "baked"
+    assert report["documents"] == {"total": 2, "done": 1, "failed": 1}
+    assert [(one["path"], one["code"]) for one in report["failures"]] == [("outside.txt", "source.root")]
+    (answer,) = road.json("search", "acme", "When is the rent due?")
+    assert answer["document"] == "lease.txt"
+    codes = subprocess.run(
+        [kcat, "-C", "-b", address, "-t", "ingest.dlq", "-e", "-q", "-f", "%h\n"],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    ).stdout
+    assert "cradle_code=source.root" in codes
+    assert "cradle_code=customer.unknown" in codes
+    assert "outside" not in codes
