@@ -18,6 +18,7 @@ from rich.markup import escape
 ROOT: Final = Path(__file__).parents[1]
 CUSTOMER: Final = "brennlund"
 QUESTIONS: Final = 4
+PASSAGES: Final = "2"
 
 out: Final = Console(highlight=False)
 
@@ -54,7 +55,7 @@ def _documents_in(folder: Path) -> None:
 def _questions(file: Path) -> None:
     _heading("Ask the image")
     for question in _read_questions(file):
-        _cradle("search", CUSTOMER, question["question"], "--limit", "1")
+        _cradle("search", CUSTOMER, question["question"], "--limit", PASSAGES)
 
 
 def _read_questions(file: Path) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
@@ -35,7 +36,7 @@ async def watch_job(job: UUID, adapters: "Adapters", *, seconds: float | None = 
     ledger, progress = await adapters.ledger(), await adapters.progress()
     until = (JobState.BAKED, JobState.PACKAGED)
     with _display(read_flow(), quiet) as display:
-        reminder = asyncio.create_task(_remind_if_still(display))
+        reminder = asyncio.create_task(_remind_if_still(display, adapters.settings.home))
         try:
             async with asyncio.timeout(seconds):
                 await wait_for(job, until, ledger=ledger, progress=progress, seen=display.seen, every=1.0)
@@ -106,8 +107,13 @@ def _display(flow: "Topology", quiet: bool) -> Iterator[_Silent]:
         yield bars
 
 
-async def _remind_if_still(display: _Silent) -> None:
+async def _remind_if_still(display: _Silent, home: Path) -> None:
+    """Asks once whether consumers run, unless this home's own do: then the work is slow, not forgotten."""
+    from cradle.workers import workers_pid
+
     while (left := display.moved_at + STILL_SECONDS - time.monotonic()) > 0:  # noqa: ASYNC110 (the deadline moves)
         await asyncio.sleep(left)
+    if workers_pid(home) is not None:
+        return
     note("Nothing has moved for 10 s. Do consumers run? Start them with `cradle run --all`.")
     note("`cradle lag` shows what waits.")

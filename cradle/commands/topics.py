@@ -53,11 +53,11 @@ async def _apply(dry_run: bool) -> list[str]:
     from cradle.compose import open_adapters, replication
     from cradle.flow import read_flow
     from cradle.settings import load_settings
-    from operations import topics
+    from operations.topics import apply as apply_topics
 
     settings, flow = load_settings(), read_flow()
     async with open_adapters(settings) as adapters:
-        changes = await topics.apply(await adapters.broker(), flow, replication=replication(settings), dry_run=dry_run)
+        changes = await apply_topics(await adapters.broker(), flow, replication=replication(settings), dry_run=dry_run)
     return [str(change) for change in changes]
 
 
