@@ -1,4 +1,5 @@
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -64,10 +65,9 @@ def test_spans_give_back_the_text_past_a_nul(data: DataLayer) -> None:
 def test_no_question_breaks_the_query(question: str) -> None:
     query = text_query(question)
     if query:
-        database = sqlite3.connect(":memory:")
-        database.execute("CREATE VIRTUAL TABLE t USING fts5(x)")
-        database.execute("SELECT * FROM t WHERE t MATCH ?", (query,)).fetchall()
-        database.close()
+        with closing(sqlite3.connect(":memory:")) as database:
+            database.execute("CREATE VIRTUAL TABLE t USING fts5(x)")
+            database.execute("SELECT * FROM t WHERE t MATCH ?", (query,)).fetchall()
 
 
 def test_a_query_asks_for_telling_words_and_their_beginnings() -> None:

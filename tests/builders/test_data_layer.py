@@ -3,6 +3,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import apsw
@@ -70,7 +71,7 @@ def test_how_passages_are_grouped_does_not_show(
 def test_any_sqlite_reads_it(tmp_path: Path) -> None:
     books = library()
     contents = write(tmp_path / "data", books)
-    with sqlite3.connect(tmp_path / "data" / DATABASE) as database:
+    with closing(sqlite3.connect(tmp_path / "data" / DATABASE)) as database:
         assert database.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         documents = database.execute("SELECT path, sha256, text, title FROM documents ORDER BY document").fetchall()

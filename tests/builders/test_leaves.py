@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ def leaf(*contents: bytes | str | int | None) -> bytes:
 def test_the_roots_follow_from_the_data(tmp_path: Path) -> None:
     merkle = write(tmp_path / "data", library()).merkle
     matrix = np.fromfile(tmp_path / "data" / VECTORS, "<f4", offset=HEADER_BYTES).reshape(-1, DIMENSION)
-    with sqlite3.connect(tmp_path / "data" / DATABASE) as database:
+    with closing(sqlite3.connect(tmp_path / "data" / DATABASE)) as database:
         documents = database.execute("SELECT path, sha256 FROM documents ORDER BY document").fetchall()
         chunks = database.execute(
             'SELECT path, sha256, ordinal, start, "end", page, headings, text FROM chunks JOIN documents'
