@@ -7,28 +7,22 @@ import typer
 from cradle.commands.terminal import Json, out, print_json, run, say, table
 
 if TYPE_CHECKING:
-    from rich.tree import Tree
-
     from schemas.topology import Topology
 
 app = typer.Typer(help="The flow: its topics and stages.", no_args_is_help=True)
-
-ORIGINS = {"producers": "producers", "completion": "the ledger, once a job is complete"}
 
 
 @app.command("show")
 def show(json: Json = False) -> None:
     """Draw the flow of topics.yaml."""
     from cradle.flow import read_flow
+    from operations.topics import draw
 
     flow = read_flow()
     if json:
         print_json(_shape(flow))
         return
-    for origin, title in ORIGINS.items():
-        topics = [name for name, topic in flow.topics.items() if topic.origin == origin]
-        if topics:
-            out.print(_tree(title, topics, flow))
+    out.print(draw(flow))
     out.print()
     out.print(_topics(flow))
 
@@ -61,27 +55,11 @@ async def _apply(dry_run: bool) -> list[str]:
     return [str(change) for change in changes]
 
 
-def _tree(title: str, topics: list[str], flow: "Topology") -> "Tree":
-    """Who reads whom, from one origin down. What several stages write is drawn below each of them."""
-    from rich.tree import Tree
-
-    def grow(parent: Tree, topic: str) -> None:
-        for stage in flow.readers[topic]:
-            branch = parent.add(f"[cyan]{topic}[/cyan] [dim]─▶[/dim] [bold]{stage}[/bold]")
-            for written in flow.stages[stage].writes:
-                grow(branch, written)
-
-    tree = Tree(f"[dim]{title}[/dim]", guide_style="dim")
-    for topic in topics:
-        grow(tree, topic)
-    return tree
-
-
 def _topics(flow: "Topology") -> Any:
     made = table("topic", "carries", "keyed by", "partitions", "kept", right=("partitions",))
     for name, topic in flow.topics.items():
         style = "dim" if topic.reserved else ""
-        label = f"{name} (reserved)" if topic.reserved else f"[cyan]{name}[/cyan]"
+        label = name if topic.reserved else f"[cyan]{name}[/cyan]"
         kept = f"{topic.retention // 3600} h"
         made.add_row(label, topic.type, str(topic.key), str(topic.partitions), kept, style=style)
     return made
