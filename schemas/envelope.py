@@ -115,7 +115,7 @@ def close(message: Message, to: Address, *, key: bytes, nonce: bytes) -> tuple[l
     """
     headers = to.headers()
     try:
-        packed = msgpack.packb(message.model_dump())
+        packed: bytes = _codecs.packer.pack(message.model_dump())
     except UnicodeEncodeError:
         raise Permanent("envelope.invalid", what="a text holds a lone surrogate") from None
     if len(packed) > MAX_PLAINTEXT_BYTES:
@@ -195,9 +195,10 @@ def _texts(found: Mapping[str, bytes]) -> dict[str, str]:
 
 
 class _Codecs(threading.local):
-    """zstd contexts, kept because making one costs more than using it; a context serves one thread at a time."""
+    """Buffers and contexts that cost more to make than to use. Each serves one thread at a time."""
 
     def __init__(self) -> None:
+        self.packer = msgpack.Packer()
         self._compressors: dict[int, zstandard.ZstdCompressor] = {}
         self.decompressor = zstandard.ZstdDecompressor()
 

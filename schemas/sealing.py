@@ -43,7 +43,7 @@ def unseal(key: bytes, frame: bytes, *, associated: bytes) -> bytes:
         raise Permanent("envelope.malformed", what="the value is too short for a sealed frame")
     if frame[0] != FRAME_VERSION:
         raise Permanent("envelope.version", what="frame", found=frame[0])
-    nonce, ciphertext = frame[1 : 1 + NONCE_BYTES], frame[1 + NONCE_BYTES :]
+    nonce, ciphertext = frame[1 : 1 + NONCE_BYTES], memoryview(frame)[1 + NONCE_BYTES :]
     try:
         return AESGCM(key).decrypt(nonce, ciphertext, frame[:1] + associated)
     except InvalidTag:

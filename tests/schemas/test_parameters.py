@@ -1,0 +1,95 @@
+"""Installation Parameters: strict, hashed as a whole, and what of them decides a result."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from schemas.parameters import InstallationParameters, fingerprint
+
+GIVEN: dict[str, Any] = {
+    "customer_id": "acme",
+    "embedding_config": {"model": "builtin", "batch_size": 64, "normalize": True},
+    "vision_config": {"engine": "none"},
+    "chunking_config": {"max_tokens": 200, "overlap_tokens": 20},
+    "graph_config": {"enabled": False},
+    "initial_stats": {"total_files": 3, "total_documents": 4},
+}
+
+
+def changed(section: str, **fields: Any) -> InstallationParameters:
+    return InstallationParameters.model_validate({**GIVEN, section: {**GIVEN[section], **fields}})
+
+
+PARAMETERS = InstallationParameters.model_validate(GIVEN)
+ENGINES, STAGES = {"embedding": "builtin weights=1"}, {"chunk": 1}
+
+
+def test_they_travel_through_json_unchanged() -> None:
+    assert InstallationParameters.model_validate_json(PARAMETERS.model_dump_json()) == PARAMETERS
+    assert InstallationParameters(customer_id="acme").embedding_config.model == "builtin"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"customer_id": "ACME"}, {"customer_id": 1}, {"customer": "acme"}, {"embedding_config": {"batch_size": "64"}},
+        {"embedding_config": {"batch_size": 0}}, {"embedding_config": {"batch_size": 64.0}},
+        {"embedding_config": {"normalize": 1}}, {"embedding_config": {"modell": "builtin"}},
+        {"chunking_config": {"max_tokens": 8}}, {"chunking_config": {"max_tokens": 100, "overlap_tokens": 51}},
+        {"chunking_config": {"overlap_tokens": -1}}, {"graph_config": {"enabled": "yes"}},
+        {"initial_stats": {"total_files": -1}}, {"vision_config": None},
+    ],
+)  # fmt: skip
+def test_they_are_read_strictly(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        InstallationParameters.model_validate({**GIVEN, **wrong})
+
+
+def test_they_are_immutable() -> None:
+    with pytest.raises(ValidationError):
+        PARAMETERS.customer_id = "other"  # type: ignore[misc]
+
+
+def test_the_hash_covers_the_whole_and_is_stable() -> None:
+    others = [
+        changed("initial_stats", total_files=9),
+        changed("embedding_config", batch_size=1),
+        InstallationParameters.model_validate({**GIVEN, "customer_id": "other"}),
+    ]
+    assert PARAMETERS.sha256() not in {other.sha256() for other in others}
+    assert PARAMETERS.sha256() == "203cf73ce100d3b0f967e58bf6e3cc350a15cfd55a9688c59659cb5de4f8fec8"
+
+
+def test_neither_the_batch_size_nor_the_counts_nor_the_customer_decide_a_result() -> None:
+    mark = fingerprint(PARAMETERS, ENGINES, STAGES)
+    same = [
+        changed("embedding_config", batch_size=1),
+        changed("initial_stats", total_files=900, total_documents=1000),
+        InstallationParameters.model_validate({**GIVEN, "customer_id": "other"}),
+    ]
+    assert {fingerprint(one, ENGINES, STAGES) for one in same} == {mark}
+
+
+def test_everything_else_decides_it() -> None:
+    others = [
+        fingerprint(changed("embedding_config", model="fake"), ENGINES, STAGES),
+        fingerprint(changed("embedding_config", revision="abc"), ENGINES, STAGES),
+        fingerprint(changed("embedding_config", normalize=False), ENGINES, STAGES),
+        fingerprint(changed("embedding_config", query_prefix="query: "), ENGINES, STAGES),
+        fingerprint(changed("embedding_config", passage_prefix="passage: "), ENGINES, STAGES),
+        fingerprint(changed("chunking_config", max_tokens=100), ENGINES, STAGES),
+        fingerprint(changed("chunking_config", overlap_tokens=10), ENGINES, STAGES),
+        fingerprint(changed("vision_config", engine="rapidocr"), ENGINES, STAGES),
+        fingerprint(changed("graph_config", enabled=True), ENGINES, STAGES),
+        fingerprint(PARAMETERS, {"embedding": "builtin weights=2"}, STAGES),
+        fingerprint(PARAMETERS, ENGINES, {"chunk": 2}),
+    ]
+    assert len({fingerprint(PARAMETERS, ENGINES, STAGES), *others}) == len(others) + 1
+
+
+def test_order_of_engines_and_stages_does_not_count() -> None:
+    engines, stages = {"a": "1", "b": "2"}, {"chunk": 1, "embed": 2}
+    assert fingerprint(PARAMETERS, engines, stages) == fingerprint(
+        PARAMETERS, dict(reversed(engines.items())), dict(reversed(stages.items()))
+    )
