@@ -1,24 +1,19 @@
 """The builtin model's SentencePiece unigram tokenizer, word by word.
 
 No piece of its vocabulary has the word mark inside, and no rule of its normalizer reaches across a space, tab or line
-end (tests hold both). So the segmentation of a text is that of its words, and each distinct word is segmented once.
+end. So the segmentation of a text is that of its words; tests hold it against the whole text's.
 """
 
-import re
 from itertools import accumulate
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from appliance.encoder import MAX_TOKENS, WrongWeights, load_sentencepiece
+from engines.tokenizer.words import WordByWord
 from schemas.errors import Permanent
 from schemas.parameters import EmbeddingConfig
-
-_WORD: Final = re.compile(r"[^ \t\n]+")
-_KNOWN_WORDS: Final = 1 << 17
-"""Distinct words remembered: about 30 MB at most."""
-_LONGEST_KNOWN: Final = 48
 
 
 class BuiltinTokenizer:
@@ -28,35 +23,17 @@ class BuiltinTokenizer:
 
     def __init__(self, sentencepiece: Any) -> None:
         self._sentencepiece = sentencepiece
-        self._known: dict[str, tuple[int, ...]] = {}
+        self._words = WordByWord(lambda words: map(self._segment, words))
 
     def token_starts(self, text: str) -> NDArray[np.int64]:
-        word_starts: list[int] = []
-        offsets: list[tuple[int, ...]] = []
-        for match in _WORD.finditer(text):
-            word_starts.append(match.start())
-            offsets.append(self._offsets(match[0]))
-        within = np.fromiter((offset for word in offsets for offset in word), dtype=np.int64)
-        return np.repeat(np.array(word_starts, dtype=np.int64), [len(word) for word in offsets]) + within
+        return self._words.starts(text)
 
     def count(self, text: str) -> int:
-        tokens = sum(len(self._offsets(word)) for word in _WORD.findall(text))
-        return max(tokens, 1) + self.special_tokens  # of nothing, the model makes one unknown token
-
-    def _offsets(self, word: str) -> tuple[int, ...]:
-        """Where in `word` its tokens begin. Empty for what the normalizer drops, such as a lone zero-width space."""
-        found = self._known.get(word)
-        if found is None:
-            found = self._segment(word)
-            if len(word) <= _LONGEST_KNOWN:
-                if len(self._known) >= _KNOWN_WORDS:
-                    self._known.clear()
-                self._known[word] = found
-        return found
+        return max(self._words.number(text), 1) + self.special_tokens  # of nothing, the model makes one unknown token
 
     def _segment(self, word: str) -> tuple[int, ...]:
         normalized = self._sentencepiece._normalizer.normalize(word)
-        if not normalized:
+        if not normalized:  # a lone zero-width space, say
             return ()
         pieces = self._sentencepiece._viterbi(normalized)
         lengths = (len(self._sentencepiece._pieces[piece]) if piece else 1 for piece in pieces)
@@ -76,7 +53,7 @@ class BuiltinTokenizer:
         while position < len(raw):
             made, consumed = self._sentencepiece._normalizer.normalize_prefix(raw, position)
             made_text = made.decode()
-            if after_space:
+            if after_space:  # the normalizer writes one space where several would meet
                 made_text = made_text.lstrip(" ")
             if made_text:
                 origins += [characters[position]] * len(made_text)

@@ -1,56 +1,58 @@
 """Tokenizers of transformer models, from the model's tokenizer.json, by the `tokenizers` library."""
 
 import json
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.embedding.models import NAME, find_model
+from engines.tokenizer.words import WordByWord
 from schemas.errors import Permanent
 from schemas.parameters import EmbeddingConfig
 
 _PART_AT_SPACE: Final = {"BertPreTokenizer", "Whitespace", "WhitespaceSplit"}
 """Pre-tokenizers that part words at white space and forget it. Others may tell a word after a space from one at the
 beginning, as GPT-2's does."""
-_STRETCH: Final = 1 << 16
-"""Code points. A long text is encoded in stretches: the library's memory grows with the text it is given."""
 
 
 class HuggingFaceTokenizer:
-    def __init__(self, tokenizer: Any, max_tokens: int) -> None:
+    def __init__(self, tokenizer: Any, *, max_tokens: int, additive: bool) -> None:
         self._tokenizer = tokenizer
+        self._words = WordByWord(self._segment_words)
         self.max_tokens = max_tokens
-        self.special_tokens = tokenizer.num_special_tokens_to_add(is_pair=False)
-        self.additive = _parts_at_space(json.loads(tokenizer.to_str()).get("pre_tokenizer") or {})
+        self.special_tokens: int = tokenizer.num_special_tokens_to_add(is_pair=False)
+        self.additive = additive
 
     def token_starts(self, text: str) -> NDArray[np.int64]:
-        stretches = [self._starts(text, start, end) for start, end in self._stretches(text)]
-        return np.concatenate(stretches) if stretches else np.empty(0, dtype=np.int64)
+        return self._words.starts(text) if self.additive else np.array(self._starts(text), dtype=np.int64)
 
     def count(self, text: str) -> int:
-        return len(self._tokenizer.encode(text))
+        own = self._words.number(text) if self.additive else len(self._starts(text))
+        return own + self.special_tokens
 
-    def _starts(self, text: str, start: int, end: int) -> NDArray[np.int64]:
-        offsets = self._tokenizer.encode(text[start:end], add_special_tokens=False).offsets
-        return np.fromiter((first for first, _ in offsets), dtype=np.int64, count=len(offsets)) + start
+    def _starts(self, text: str) -> list[int]:
+        return [start for start, _ in self._tokenizer.encode(text, add_special_tokens=False).offsets]
 
-    def _stretches(self, text: str) -> list[tuple[int, int]]:
-        """Cut at line ends or spaces, where that cannot change a token; else the whole text at once."""
-        if not self.additive:
-            return [(0, len(text))]
-        cuts = [0]
-        while len(text) - cuts[-1] > _STRETCH:
-            cut = max(text.rfind(space, cuts[-1] + 1, cuts[-1] + _STRETCH) for space in "\n ")
-            if cut < 0:
-                break
-            cuts.append(cut)
-        return list(zip(cuts, [*cuts[1:], len(text)], strict=True))
+    def _segment_words(self, words: Sequence[str]) -> Iterator[tuple[int, ...]]:
+        """In one call of the library, a line a word: a call costs as much as a dozen words."""
+        starts = self._starts("\n".join(words))
+        line, first = 0, 0
+        for word in words:
+            after = bisect_left(starts, line + len(word), first)
+            yield tuple(start - line for start in starts[first:after])
+            line, first = line + len(word) + 1, after
 
 
-def _parts_at_space(pre_tokenizer: dict[str, Any]) -> bool:
-    parts = pre_tokenizer.get("pretokenizers") or [pre_tokenizer]
-    return any(part.get("type") in _PART_AT_SPACE for part in parts[:1])
+def parts_at_space(tokenizer: Any) -> bool:
+    """Whether words may be tokenized alone, by what the tokenizer says of itself."""
+    description = json.loads(tokenizer.to_str())
+    pre_tokenizer = description.get("pre_tokenizer") or {}
+    first = (pre_tokenizer.get("pretokenizers") or [pre_tokenizer])[0]
+    spaced = any(len(token["content"].split()) > 1 for token in description.get("added_tokens", []))
+    return first.get("type") in _PART_AT_SPACE and not spaced
 
 
 def load(config: EmbeddingConfig) -> HuggingFaceTokenizer:
@@ -63,4 +65,4 @@ def load(config: EmbeddingConfig) -> HuggingFaceTokenizer:
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    return HuggingFaceTokenizer(tokenizer, model.max_tokens())
+    return HuggingFaceTokenizer(tokenizer, max_tokens=model.max_tokens(), additive=parts_at_space(tokenizer))

@@ -115,10 +115,40 @@ def test_builtin_words_may_be_segmented_alone() -> None:
     assert [normalizer.normalize_prefix(space, 0) for space in (b" ", b"\t", b"\n")] == [(b" ", 1)] * 3
 
 
-def test_a_long_text_is_the_sum_of_its_stretches() -> None:
+def bare_transformer() -> "object":
+    from tokenizers import Tokenizer as Bare
+
+    folder = Path(config("sentence-transformers").model.partition(":")[2])
+    bare = Bare.from_file(str(folder / "tokenizer.json"))
+    bare.no_truncation()
+    bare.no_padding()
+    return bare
+
+
+BARE_TRANSFORMER = cache(bare_transformer)
+
+
+@given(text=TEXTS)
+@example(text="[SEP] x[MASK]y [PAD]")
+def test_a_transformer_s_counts_are_the_library_s(text: str) -> None:
+    encoded = BARE_TRANSFORMER().encode(text)  # type: ignore[attr-defined]
     tokenizer = loaded(config("sentence-transformers"))
-    text = "Die Pumpe läuft seit 2021. " * 8000
-    assert len(tokenizer.token_starts(text)) == 8000 * len(tokenizer.token_starts("Die Pumpe läuft seit 2021."))
+    assert tokenizer.count(text) == len(encoded)
+    assert tokenizer.token_starts(text).tolist() == [start for start, _ in encoded.offsets[1:-1]]
+
+
+def test_a_tokenizer_that_minds_spaces_is_asked_for_the_whole_text() -> None:
+    from tokenizers import Tokenizer as Bare
+    from tokenizers import models, pre_tokenizers
+
+    from engines.tokenizer.huggingface import HuggingFaceTokenizer, parts_at_space
+
+    bare = Bare(models.BPE({"a": 0, "b": 1, "\u0120": 2, "\u0120a": 3}, [("\u0120", "a")]))
+    bare.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    assert not parts_at_space(bare)
+    tokenizer = HuggingFaceTokenizer(bare, max_tokens=512, additive=False)
+    assert tokenizer.count("a a b") == 4
+    assert tokenizer.token_starts("a a b").tolist() == [0, 1, 3, 4]
 
 
 @pytest.mark.parametrize(
