@@ -48,7 +48,7 @@ def document(topology: Topology) -> dict[str, Any]:
             "version": "1.0.0",
             "description": "The topics that documents pass on their way into an image. Values are sealed:"
             f" AES-256-GCM over zstd over msgpack of the payload shown here, at most {MAX_RECORD_BYTES} bytes a record"
-            " with its headers. `ingest` also takes the same payload as clear JSON; docs/events.md tells how.",
+            " with its headers. `ingest` also takes the same payload as clear JSON; docs/ingest.md tells how.",
         },
         "defaultContentType": CONTENT_TYPE,
         "channels": {topic: _channel(topic, topology) for topic in topology.topics},
