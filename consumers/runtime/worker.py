@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from typing import Any
 
 import structlog
@@ -30,6 +31,7 @@ from schemas.errors import Retryable
 log = structlog.get_logger()
 
 DAY_MS = 24 * 60 * 60 * 1000
+EMPTY_FETCH_SECONDS = 0.1
 
 
 class Worker:
@@ -84,6 +86,7 @@ class Worker:
         if self._stopping:
             return
         self._watch_polls(self._consumer)
+        _pace_empty_fetches(self._consumer)
         self.health.consuming = True
         self._dependency_is_back()
 
@@ -194,6 +197,25 @@ class Worker:
             return await getmany(*partitions, **options)
 
         consumer.getmany = watched
+
+
+def _pace_empty_fetches(consumer: AIOKafkaConsumer) -> None:
+    """Lets a fetch that brings nothing take EMPTY_FETCH_SECONDS.
+
+    Kafka holds such a fetch back by itself; the embedded broker answers at once, and an idle consumer would ask it
+    again some 400 times a second.
+    """
+    fetcher = consumer._fetcher
+    fetch = fetcher._proc_fetch_request
+
+    async def paced(*request: Any) -> bool:
+        begun = time.monotonic()
+        found: bool = await fetch(*request)
+        if not found:
+            await asyncio.sleep(EMPTY_FETCH_SECONDS - (time.monotonic() - begun))
+        return found
+
+    fetcher._proc_fetch_request = paced
 
 
 async def _raw_poll(records: tuple[Any, ...]) -> KafkaMessage:
