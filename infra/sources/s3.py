@@ -3,9 +3,10 @@
 Pages come in the order of the keys' bytes, so where keys are not NFC their paths come where their keys stand.
 """
 
+import asyncio
 import unicodedata
-from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 from infra.s3 import MISSING, open_client, s3_errors
@@ -17,9 +18,9 @@ REFUSED: Final = frozenset({"AccessDenied", "403"})
 
 
 class S3Source:
-    """`client` is an aioboto3 S3 client."""
+    """`client` opens an aioboto3 S3 client, or returns the one it has opened."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Callable[[], Awaitable[Any]]) -> None:
         self._client = client
 
     async def walk(self, root: str) -> AsyncIterator[Entry]:
@@ -41,7 +42,7 @@ class S3Source:
     async def read(self, uri: str) -> AsyncIterator[bytes]:
         bucket, key = _split(uri)
         with _errors():
-            response = await self._client.get_object(Bucket=bucket, Key=key)
+            response = await (await self._client()).get_object(Bucket=bucket, Key=key)
         async with response["Body"]:
             while True:
                 with _errors():
@@ -62,7 +63,7 @@ class S3Source:
             return None
         try:
             with _errors():
-                response = await self._client.head_object(Bucket=bucket, Key=key)
+                response = await (await self._client()).head_object(Bucket=bucket, Key=key)
         except Permanent as error:
             if error.code != "source.missing":
                 raise
@@ -71,7 +72,8 @@ class S3Source:
         return size
 
     async def _listed(self, bucket: str, prefix: str) -> AsyncIterator[dict[str, Any]]:
-        pages = aiter(self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix))
+        client = await self._client()
+        pages = aiter(client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix))
         while True:
             with _errors():
                 page = await anext(pages, None)
@@ -83,7 +85,17 @@ class S3Source:
 
 @asynccontextmanager
 async def open_s3(url: str) -> AsyncIterator[S3Source]:
-    async with open_client() as client:
+    """The client opens on first use: loading it takes most of a second, and many processes never read from S3."""
+    async with AsyncExitStack() as exits:
+        opening = asyncio.Lock()
+        opened: list[Any] = []
+
+        async def client() -> Any:
+            async with opening:
+                if not opened:
+                    opened.append(await exits.enter_async_context(open_client()))
+            return opened[0]
+
         yield S3Source(client)
 
 
