@@ -27,7 +27,7 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
         "Publish it to the topic of its type; `cradle topics show` lists them.",
     ),
     "envelope.version": ErrorKind(
-        "The record's {what} version {found} is newer than this reader.",
+        "The record's {what} version {found} is not one that this reader knows.",
         "Upgrade the consumers, then redrive it.",
     ),
     "envelope.tampered": ErrorKind(
