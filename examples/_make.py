@@ -69,9 +69,7 @@ def blocks(text: str) -> list[tuple[str, object]]:
 
 def pdf(source: str, target: str, *, title: str, subject: str, language: str, page_word: str) -> None:
     pages = (SOURCE / source).read_text("utf-8").split("<!-- page -->")
-    body = ParagraphStyle(
-        "body", fontName="Vera", fontSize=10, leading=17.5, alignment=TA_JUSTIFY, spaceAfter=8
-    )
+    body = ParagraphStyle("body", fontName="Vera", fontSize=10, leading=17.5, alignment=TA_JUSTIFY, spaceAfter=8)
     tight = ParagraphStyle("tight", parent=body, leading=14, spaceAfter=6)  # beside a table
     h1 = ParagraphStyle("h1", fontName="VeraBd", fontSize=18, leading=24, textColor=PETROL, spaceAfter=12)
     cover = ParagraphStyle("cover", parent=h1, fontSize=27, leading=34, spaceBefore=18, spaceAfter=12)
@@ -239,23 +237,67 @@ PRICES = [
     ["320-WK1", "Wear kit, two years", "TK-320", 842.00, "set", "from stock", "price unchanged from 2025"],
     ["480-3307", "Oil filter element", "TK-480", 74.50, "piece", "from stock", "two per machine"],
     ["480-3310", "Filter drier core", "TK-320, TK-480", 129.80, "piece", "from stock", ""],
-    ["480-5519", "Slip-ring seal, oil pump", "TK-480, TK-900", 148.00, "piece", "3 days", "batch SR-2412 or later, or VS-55"],
-    ["480-6001", "Rotor block, reconditioned", "TK-480", 21460.00, "piece", "6 weeks", "deposit 4,000 for the old block"],
+    [
+        "480-5519",
+        "Slip-ring seal, oil pump",
+        "TK-480, TK-900",
+        148.00,
+        "piece",
+        "3 days",
+        "batch SR-2412 or later, or VS-55",
+    ],
+    [
+        "480-6001",
+        "Rotor block, reconditioned",
+        "TK-480",
+        21460.00,
+        "piece",
+        "6 weeks",
+        "deposit 4,000 for the old block",
+    ],
     ["900-6001", "Rotor block, new", "TK-900", 68900.00, "piece", "14 weeks", "single source"],
     ["700-2218", "Elastomer mount", "all", 63.20, "piece", "2 days", "eight per TK-480"],
     ["GD-114", "Measuring cell, gas detector", "all", 236.00, "piece", "from stock", "shelf life 12 months"],
     ["HK-12", "Flow switch kit", "all", 318.40, "set", "from stock", ""],
     ["HX-68-20", "Compressor oil HX-68, 20 litres", "all", 392.00, "can", "from stock", "open cans keep 45 minutes"],
     ["GW-8", "Gateway card", "Helm 3", 1275.00, "piece", "10 days", "Modbus TCP and BACnet/IP"],
-    ["HELM3-RET", "Retrofit set Helm 3", "TK-320, TK-480 before 2025", 9400.00, "set", "5 weeks", "fitting takes one day"],
-    ["900-7750", "Resonator for discharge pipe", "TK-900 from 2016", 3890.00, "piece", "4 weeks", "reduces 190 Hz tone by 8 dB"],
+    [
+        "HELM3-RET",
+        "Retrofit set Helm 3",
+        "TK-320, TK-480 before 2025",
+        9400.00,
+        "set",
+        "5 weeks",
+        "fitting takes one day",
+    ],
+    [
+        "900-7750",
+        "Resonator for discharge pipe",
+        "TK-900 from 2016",
+        3890.00,
+        "piece",
+        "4 weeks",
+        "reduces 190 Hz tone by 8 dB",
+    ],
 ]
 
 SERVICES = [
     ["Service", "Level", "Price EUR", "Basis", "Included"],
     ["Maintenance contract", "Bronze", 2940.00, "per machine and year", "two inspections, hotline 06:00 to 22:00"],
-    ["Maintenance contract", "Silver", 5180.00, "per machine and year", "as Bronze, standby at night, on site within 12 hours"],
-    ["Maintenance contract", "Gold", 9650.00, "per machine and year", "as Silver, on site within 4 hours, wear parts free"],
+    [
+        "Maintenance contract",
+        "Silver",
+        5180.00,
+        "per machine and year",
+        "as Bronze, standby at night, on site within 12 hours",
+    ],
+    [
+        "Maintenance contract",
+        "Gold",
+        9650.00,
+        "per machine and year",
+        "as Silver, on site within 4 hours, wear parts free",
+    ],
     ["Technician, working hour", "", 118.00, "per hour", "weekdays 07:00 to 18:00"],
     ["Technician, night or Sunday", "", 189.00, "per hour", "minimum three hours"],
     ["Travel", "", 1.15, "per kilometre", "from the nearest depot"],
@@ -265,33 +307,127 @@ SERVICES = [
 
 PLAN = [
     ["Termin", "Kunde", "Ort", "Maschine", "Arbeiten", "Technik", "Dauer in Stunden"],
-    [date(2026, 4, 9), "Thermalbad Haselroda", "Haselroda", "320-0195", "Jahreswartung, Verflüssiger spülen", "Asmussen", 8],
+    [
+        date(2026, 4, 9),
+        "Thermalbad Haselroda",
+        "Haselroda",
+        "320-0195",
+        "Jahreswartung, Verflüssiger spülen",
+        "Asmussen",
+        8,
+    ],
     [date(2026, 4, 21), "Molkerei Wiesengrund", "Moorbek", "480-0377", "Ölprobe, Dichtheitsprüfung", "Lüning", 4],
     [date(2026, 5, 5), "Käserei Almgrund", "Tannstetten", "480-0455", "Erste Wartung nach Inbetriebnahme", "Gruber", 6],
     [date(2026, 5, 6), "Käserei Almgrund", "Tannstetten", "480-0456", "Erste Wartung nach Inbetriebnahme", "Gruber", 6],
     [date(2026, 6, 16), "Brauerei Hopfensee", "Lindenau", "480-0318", "Vollständiger Ölwechsel, Filter", "Petrov", 10],
     [date(2026, 7, 14), "Hotel Sprudelhaus", "Bad Quellheim", "320-0240", "Messzelle GD-114 tauschen", "Nwosu", 2],
-    [date(2026, 8, 11), "Wäschereipark Tannstetten", "Tannstetten", "900-0066", "Resonator nachrüsten, Schallmessung", "Gruber", 14],
-    [date(2026, 9, 22), "Papierfabrik Erlwinkel", "Lindenau", "480-0471", "Kontrolle nach vier Monaten Betrieb", "Petrov", 5],
-    [date(2026, 10, 8), "Thermalbad Haselroda", "Haselroda", "320-0195", "Halbjahreswartung, Messzelle GD-114", "Asmussen", 5],
+    [
+        date(2026, 8, 11),
+        "Wäschereipark Tannstetten",
+        "Tannstetten",
+        "900-0066",
+        "Resonator nachrüsten, Schallmessung",
+        "Gruber",
+        14,
+    ],
+    [
+        date(2026, 9, 22),
+        "Papierfabrik Erlwinkel",
+        "Lindenau",
+        "480-0471",
+        "Kontrolle nach vier Monaten Betrieb",
+        "Petrov",
+        5,
+    ],
+    [
+        date(2026, 10, 8),
+        "Thermalbad Haselroda",
+        "Haselroda",
+        "320-0195",
+        "Halbjahreswartung, Messzelle GD-114",
+        "Asmussen",
+        5,
+    ],
     [date(2026, 11, 3), "Molkerei Wiesengrund", "Moorbek", "480-0377", "Sicherheitsventile erneuern", "Lüning", 7],
 ]
 
 PLAN_NOTES = [
     ["Thema", "Hinweis"],
     ["Werksferien", "Vom 20. Juli bis 7. August 2026 finden nur Störungseinsätze statt."],
-    ["Zutritt Hopfensee", "Anmeldung an Tor 3, Sicherheitsschuhe S3 und Haarnetz sind Pflicht; Öl darf nur vor 6 Uhr angeliefert werden."],
-    ["Zutritt Sprudelhaus", "Der Technikraum ist nur zwischen 10 und 12 Uhr zugänglich, weil darüber Massagen stattfinden."],
-    ["Leihgerät", "Das Absauggerät für Niederdruck-Kältemittel gibt es dreimal; Reservierung bei der Disposition in Moorbek."],
+    [
+        "Zutritt Hopfensee",
+        "Anmeldung an Tor 3, Sicherheitsschuhe S3 und Haarnetz sind Pflicht; Öl darf nur vor 6 Uhr angeliefert werden.",
+    ],
+    [
+        "Zutritt Sprudelhaus",
+        "Der Technikraum ist nur zwischen 10 und 12 Uhr zugänglich, weil darüber Massagen stattfinden.",
+    ],
+    [
+        "Leihgerät",
+        "Das Absauggerät für Niederdruck-Kältemittel gibt es dreimal; Reservierung bei der Disposition in Moorbek.",
+    ],
 ]
 
 SLIDES = [
-    ("Product roadmap 2026 to 2028", ["Brennlund Thermik GmbH, development department", "Dr. Sunniva Rehbock, 4 February 2026", "For partners in Austria and Switzerland"], "Welcome and a short look back: 143 machines were delivered in 2025."),
-    ("Where we stand", ["Three series: TK-320, TK-480 and TK-900", "1,186 machines installed, 529 connected to Leuchtfeuer", "Average delivery time: 19 weeks small, 41 weeks large", "Most wanted by partners: higher temperature, lower noise, faster quotes"], "The partner survey had 37 answers from 12 companies."),
-    ("Project Glut: steam at 140 degrees", ["Two-stage machine for saturated steam at 3.6 bar", "Prototype ran 310 hours in December, COP 2.4 at a lift of 75 K", "Open point: oil turns to resin above 150 °C", "Series decision in autumn 2026, first deliveries not before mid-2027"], "Two candidate oils are on the endurance rig; results by the end of May."),
-    ("Project Tanne: natural refrigerants", ["TK-N 600 with ammonia, 600 kW, up to 90 °C", "Charge only 48 kg thanks to plate heat exchangers", "Pentane variant for outdoor installation, up to 125 °C", "Field test from November 2026 at a cold store in Skovhavn"], "Partners need an ammonia certificate; courses start in September."),
-    ("Helm 3 software plan", ["Release 3.2 in April: day-ahead tariff import for Austria and Switzerland", "Release 3.3 in October: cascade of up to six machines", "Updates stay free of charge for ten years", "Helm 2 receives security fixes until 31 December 2029"], "The retrofit set costs 9,400 euros; partners buy at 22 percent discount."),
-    ("What we ask of you", ["Name one field test site per partner by 30 April", "Send two technicians to the course in week 38", "Report noise complaints with a recording, not just a number", "Contact: partner@brennlund.example"], "Next partner day: 17 November 2026 in Eschenfurt."),
+    (
+        "Product roadmap 2026 to 2028",
+        [
+            "Brennlund Thermik GmbH, development department",
+            "Dr. Sunniva Rehbock, 4 February 2026",
+            "For partners in Austria and Switzerland",
+        ],
+        "Welcome and a short look back: 143 machines were delivered in 2025.",
+    ),
+    (
+        "Where we stand",
+        [
+            "Three series: TK-320, TK-480 and TK-900",
+            "1,186 machines installed, 529 connected to Leuchtfeuer",
+            "Average delivery time: 19 weeks small, 41 weeks large",
+            "Most wanted by partners: higher temperature, lower noise, faster quotes",
+        ],
+        "The partner survey had 37 answers from 12 companies.",
+    ),
+    (
+        "Project Glut: steam at 140 degrees",
+        [
+            "Two-stage machine for saturated steam at 3.6 bar",
+            "Prototype ran 310 hours in December, COP 2.4 at a lift of 75 K",
+            "Open point: oil turns to resin above 150 °C",
+            "Series decision in autumn 2026, first deliveries not before mid-2027",
+        ],
+        "Two candidate oils are on the endurance rig; results by the end of May.",
+    ),
+    (
+        "Project Tanne: natural refrigerants",
+        [
+            "TK-N 600 with ammonia, 600 kW, up to 90 °C",
+            "Charge only 48 kg thanks to plate heat exchangers",
+            "Pentane variant for outdoor installation, up to 125 °C",
+            "Field test from November 2026 at a cold store in Skovhavn",
+        ],
+        "Partners need an ammonia certificate; courses start in September.",
+    ),
+    (
+        "Helm 3 software plan",
+        [
+            "Release 3.2 in April: day-ahead tariff import for Austria and Switzerland",
+            "Release 3.3 in October: cascade of up to six machines",
+            "Updates stay free of charge for ten years",
+            "Helm 2 receives security fixes until 31 December 2029",
+        ],
+        "The retrofit set costs 9,400 euros; partners buy at 22 percent discount.",
+    ),
+    (
+        "What we ask of you",
+        [
+            "Name one field test site per partner by 30 April",
+            "Send two technicians to the course in week 38",
+            "Report noise complaints with a recording, not just a number",
+            "Contact: partner@brennlund.example",
+        ],
+        "Next partner day: 17 November 2026 in Eschenfurt.",
+    ),
 ]
 
 
