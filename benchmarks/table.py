@@ -36,12 +36,15 @@ def paired(
     second: Callable[[], object],
     *,
     rounds: int,
+    repeats: int = 1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Paired:
-    """Runs the two in turn, `rounds` times after one unmeasured. `clock`: seconds of wall time, or of CPU time
-    (`time.process_time`) for what runs in one thread and waits for nothing."""
+    """Runs the two in turn, each `repeats` times a round, after one unmeasured; gives the time of one run.
+
+    `clock`: seconds of wall time, or of CPU time (`time.process_time`) where one thread works and nothing waits.
+    """
     first(), second()
-    times = [(_seconds(first, clock), _seconds(second, clock)) for _ in range(rounds)]
+    times = [(_seconds(first, repeats, clock), _seconds(second, repeats, clock)) for _ in range(rounds)]
     return Paired(
         first=statistics.median(one for one, _ in times),
         second=statistics.median(other for _, other in times),
@@ -49,7 +52,8 @@ def paired(
     )
 
 
-def _seconds(function: Callable[[], object], clock: Callable[[], float]) -> float:
+def _seconds(function: Callable[[], object], repeats: int, clock: Callable[[], float]) -> float:
     start = clock()
-    function()
-    return clock() - start
+    for _ in range(repeats):
+        function()
+    return (clock() - start) / repeats
