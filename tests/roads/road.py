@@ -37,6 +37,7 @@ class Road:
             text=True,
             timeout=timeout,
             stdin=subprocess.DEVNULL,
+            check=False,
         )
         assert not ok or done.returncode == 0, f"cradle {' '.join(words)}\n{done.stdout}\n{done.stderr}"
         return done
