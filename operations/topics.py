@@ -16,6 +16,8 @@ BATCH_BYTES: Final = 64 * 1024
 """What Kafka's batch header, the key and a dead letter's own headers may add to a record: its limit is the batch's."""
 SEGMENTS: Final = 4
 """Kafka deletes whole segments: one spans at most this part of the retention, so nothing stays much longer than it."""
+AT_CREATION: Final = frozenset({"min.insync.replicas"})
+"""Settings of new topics alone: a topic keeps its copies, and two in sync where it has one would refuse every record."""
 DEAD_LETTER_PARTITIONS: Final = 1
 DEAD_LETTER_SECONDS: Final = 14 * 24 * 3600
 """A person has to look at them, so they stay for two weeks, or as long as their topic where that is longer."""
@@ -106,7 +108,8 @@ def _config(topic: Topic, seconds: int) -> dict[str, str]:
 def _alteration(name: str, wanted: Wanted, present: TopicState) -> Change:
     if present.partitions > wanted.partitions:
         raise CradleError("topology.partitions", topic=name, found=present.partitions, wanted=wanted.partitions)
-    config = {key: value for key, value in wanted.config.items() if present.config.get(key) != value}
+    alterable = {key: value for key, value in wanted.config.items() if key not in AT_CREATION}
+    config = {key: value for key, value in alterable.items() if present.config.get(key) != value}
     raised = wanted.partitions if wanted.partitions > present.partitions else None
     return Change(name, raised, config, present)
 

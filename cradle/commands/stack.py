@@ -70,6 +70,7 @@ async def _prepare(settings: "Settings") -> list[str]:
         changes = await apply(await adapters.broker(), flow, replication=replication(settings))
         await (await adapters.staging()).ping()
         await (await adapters.keys()).ping()
+        await (await adapters.progress()).ping()
     return [str(change) for change in changes]
 
 

@@ -139,3 +139,11 @@ def test_an_imaginary_stage_is_drawn_and_gets_its_topics() -> None:
     flow = read_topology(text, folders=STAGES | {"imagine"})
     assert "                summarised  ──▶ imagine" in draw(flow).splitlines()
     assert {"summarised", "summarised.dlq"} <= set(wanted_topics(flow, replication=1))
+
+
+def test_in_sync_copies_are_asked_of_new_topics_alone(real: Topology) -> None:
+    """A topic of one copy that had to have two in sync would refuse every record."""
+    wanted = wanted_topics(real, replication=3)
+    there = {name: TopicState(topic.partitions, dict(topic.config)) for name, topic in wanted.items()}
+    there["ingest"] = TopicState(wanted["ingest"].partitions, {**wanted["ingest"].config, "min.insync.replicas": "1"})
+    assert plan(wanted, there) == []
