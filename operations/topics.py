@@ -17,7 +17,7 @@ BATCH_BYTES: Final = 64 * 1024
 SEGMENTS: Final = 4
 """Kafka deletes whole segments: one spans at most this part of the retention, so nothing stays much longer than it."""
 AT_CREATION: Final = frozenset({"min.insync.replicas"})
-"""Settings of new topics alone: a topic keeps its copies, and two in sync where it has one would refuse every record."""
+"""Settings of new topics alone: a topic keeps its copies, and two in sync of one would refuse every record."""
 DEAD_LETTER_PARTITIONS: Final = 1
 DEAD_LETTER_SECONDS: Final = 14 * 24 * 3600
 """A person has to look at them, so they stay for two weeks, or as long as their topic where that is longer."""
