@@ -50,8 +50,8 @@ def print_json(value: object) -> None:
 
 
 def say(text: str) -> None:
-    """A sentence on stdout, in rich markup."""
-    out.print(text)
+    """A sentence on stdout, in rich markup; the terminal wraps it, so that a path or id in it stays whole."""
+    out.print(text, soft_wrap=True)
 
 
 def note(text: str) -> None:
