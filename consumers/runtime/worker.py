@@ -212,7 +212,8 @@ def _pace_empty_fetches(consumer: AIOKafkaConsumer) -> None:
         begun = time.monotonic()
         found: bool = await fetch(*request)
         if not found:
-            await asyncio.sleep(EMPTY_FETCH_SECONDS - (time.monotonic() - begun))
+            with contextlib.suppress(asyncio.CancelledError):  # the fetcher cancels its requests, and awaits an answer
+                await asyncio.sleep(EMPTY_FETCH_SECONDS - (time.monotonic() - begun))
         return found
 
     fetcher._proc_fetch_request = paced
