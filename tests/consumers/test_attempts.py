@@ -39,7 +39,12 @@ async def test_a_poisoned_message_fails_alone_after_three_attempts() -> None:
         return Done(one)
 
     outcomes = await run(stage_that(act), 4)
-    assert {number: type(outcome) for number, (outcome, _) in outcomes.items()} == {1: Done, 2: Failed, 3: Done, 4: Done}
+    assert {number: type(outcome) for number, (outcome, _) in outcomes.items()} == {
+        1: Done,
+        2: Failed,
+        3: Done,
+        4: Done,
+    }
     poisoned, attempt = outcomes[2]
     assert isinstance(poisoned, Failed)
     assert (poisoned.error.code, attempt, tried.count(2)) == ("delivery.unexpected", 3, 3)

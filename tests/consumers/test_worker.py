@@ -1,0 +1,193 @@
+"""The worker on a real broker: what it commits, what it reads again, how it waits and how it ends."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from starlette.testclient import TestClient
+
+from consumers.runtime import Done, Handle, Held, Options, Outcome, Received
+from consumers.runtime.health import health_app
+from consumers.runtime.worker import Worker
+from infra.broker import Broker, open_broker
+from schemas.errors import Retryable
+from schemas.topology import Stage, Topology
+from tests.consumers.flow import Flow, document_message, open_flow
+
+
+@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+def broker_url(request: pytest.FixtureRequest) -> str:
+    fixture = "embedded_broker_url" if request.param == "embedded" else "kafka_url"
+    return str(request.getfixturevalue(fixture))
+
+
+@dataclass
+class Bench:
+    """One stage that reads one topic of its own, on a real broker; the ledger is in memory."""
+
+    flow: Flow
+    broker: Broker
+    stage: str
+    topic: str
+
+    def worker(self, handle: Handle, **options: Any) -> Worker:
+        runtime = replace(self.flow.runtime, options=Options(poll_wait=0.05, retry_seconds=(0.1, 0.2), **options))
+        return Worker(self.stage, handle, runtime)
+
+    async def publish(self, count: int) -> None:
+        for number in range(count):
+            name = f"{number}.txt"
+            await self.flow.publish(document_message(name), self.topic, document=document_message(name).document.id)
+        await self.broker.publish(
+            [replace_topic(record, self.topic) for record in self.flow.log.records.pop(self.topic)]
+        )
+
+    async def behind(self) -> int:
+        return sum(lag.records_behind for lag in await self.broker.lag(self.stage, [self.topic]))
+
+
+def replace_topic(record: Any, topic: str) -> Any:
+    from infra.broker import OutgoingRecord
+
+    return OutgoingRecord(topic, record.key, record.value, record.headers)
+
+
+@asynccontextmanager
+async def opened_bench(url: str) -> AsyncIterator[Bench]:
+    async with AsyncExitStack() as stack:
+        flow = await open_flow(stack)
+        broker = await stack.enter_async_context(open_broker(url))
+        name = uuid4().hex[:8]
+        stage, topic = f"stage{name}", f"topic-{name}"
+        topology = Topology(
+            topics={topic: flow.topology.topics["chunk-ready"]},
+            stages={stage: Stage(reads=(topic,), writes=(), version=1)},
+        )
+        flow.runtime = replace(flow.runtime, topology=topology, broker=broker, broker_url=url)
+        await flow.open_job()
+        for created in (topic, f"{topic}.dlq"):
+            await broker.create_topic(created, partitions=1, replication=1, config={})
+        yield Bench(flow, broker, stage, topic)
+
+
+async def until(condition: Callable[[], Any], *, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not (await result if asyncio.iscoroutine(result := condition()) else result):
+        assert time.monotonic() < deadline, "the condition was not met in time"
+        await asyncio.sleep(0.02)
+
+
+async def is_drained(bench: Bench) -> bool:
+    return await bench.behind() == 0
+
+
+async def test_a_second_worker_goes_on_where_the_first_has_committed(broker_url: str) -> None:
+    seen: list[list[str]] = [[], []]
+
+    def handle(member: int) -> Handle:
+        async def note(inputs: Sequence[Received[Any]]) -> AsyncIterator[Outcome]:
+            for one in inputs:
+                seen[member].append(one.message.document.path)
+                yield Done(one, items=1)
+
+        return note
+
+    async with opened_bench(broker_url) as bench:
+        for member in range(2):
+            await bench.publish(5)
+            worker = bench.worker(handle(member))
+            await worker.start()
+            await until(lambda: is_drained(bench))
+            await worker.stop()
+    assert seen[0] == seen[1] == [f"{number}.txt" for number in range(5)]
+
+
+async def test_unfinished_records_are_read_again(broker_url: str) -> None:
+    tries: list[str] = []
+
+    async def hold_twice(inputs: Sequence[Received[Any]]) -> AsyncIterator[Outcome]:
+        for one in inputs:
+            name = one.message.document.path
+            tries.append(name)
+            yield Held(one, 0.1) if name == "1.txt" and tries.count(name) < 3 else Done(one)
+
+    async with opened_bench(broker_url) as bench:
+        await bench.publish(3)
+        worker = bench.worker(hold_twice)
+        await worker.start()
+        await until(lambda: is_drained(bench))
+        await worker.stop()
+    assert (tries.count("0.txt"), tries.count("1.txt"), tries.count("2.txt")) == (1, 3, 1)
+
+
+async def test_a_dependency_away_shows_in_readyz_and_the_stage_resumes_by_itself(broker_url: str) -> None:
+    away = True
+
+    async def needs_it(inputs: Sequence[Received[Any]]) -> AsyncIterator[Outcome]:
+        for one in inputs:
+            if away:
+                raise Retryable("dependency.away", name="PostgreSQL")
+            yield Done(one)
+
+    async with opened_bench(broker_url) as bench:
+        await bench.publish(3)
+        worker = bench.worker(needs_it)
+        with TestClient(health_app(worker.health, worker.metrics)) as client:
+            assert client.get("/readyz").status_code == 503
+            await worker.start()
+            await until(lambda: worker.health.away is not None)
+            answer = client.get("/readyz")
+            assert (answer.status_code, answer.json()["waiting_for"]) == (503, "PostgreSQL does not answer.")
+            assert client.get("/livez").status_code == 200
+            away = False
+            await until(lambda: is_drained(bench))
+            assert client.get("/readyz").status_code == 200
+            metrics = client.get("/metrics").text
+        await worker.stop()
+        assert await bench.broker.read(f"{bench.topic}.dlq") == []
+    assert f'cradle_messages_total{{result="done",stage="{bench.stage}"}} 3.0' in metrics
+
+
+async def test_stop_cuts_a_poll_that_outlasts_the_drain_and_commits_nothing_of_it(broker_url: str) -> None:
+    begun = asyncio.Event()
+
+    async def never_ends(inputs: Sequence[Received[Any]]) -> AsyncIterator[Outcome]:
+        begun.set()
+        await asyncio.Event().wait()
+        yield Done(inputs[0])
+
+    async with opened_bench(broker_url) as bench:
+        await bench.publish(2)
+        worker = bench.worker(never_ends, drain_seconds=0.3)
+        await worker.start()
+        await asyncio.wait_for(begun.wait(), 30)
+        before = time.monotonic()
+        await worker.stop()
+        assert time.monotonic() - before < 5
+        assert await bench.behind() == 2
+
+
+async def test_a_stage_without_progress_is_no_longer_alive(broker_url: str) -> None:
+    begun = asyncio.Event()
+
+    async def hangs(inputs: Sequence[Received[Any]]) -> AsyncIterator[Outcome]:
+        begun.set()
+        await asyncio.Event().wait()
+        yield Done(inputs[0])
+
+    async with opened_bench(broker_url) as bench:
+        worker = bench.worker(hangs, stuck_seconds=0.5, drain_seconds=0.1)
+        await worker.start()
+        await until(lambda: worker.health.idle_seconds < 0.3)  # idle, but polling
+        assert worker.health.alive
+        await bench.publish(1)
+        await asyncio.wait_for(begun.wait(), 30)
+        await until(lambda: not worker.health.alive, seconds=10)
+        with TestClient(health_app(worker.health, worker.metrics)) as client:
+            assert client.get("/livez").status_code == 503
+        await worker.stop()
