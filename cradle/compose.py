@@ -1,6 +1,5 @@
 """The one place that opens adapters. Each opens on first use and closes in reverse, whatever happened in between."""
 
-import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -15,13 +14,10 @@ from cradle.settings import Settings
 from infra.local import stack
 from infra.paths import file_url
 from schemas.errors import CradleError, Permanent
-from schemas.parameters import EmbeddingConfig
 from schemas.topology import Topology
 
 if TYPE_CHECKING:
     from consumers.runtime import Runtime
-    from engines.embedding import EmbeddingEngine
-    from engines.tokenizer import Tokenizer
     from infra.broker import Broker
     from infra.keys import Keys
     from infra.ledger import Ledger
@@ -162,6 +158,7 @@ def migrate(urls: Urls) -> None:
 async def open_runtime(settings: Settings, flow: Topology) -> AsyncIterator["Runtime"]:
     """What consumers run with. Raises CradleError `stack.down` or `settings.*`."""
     from consumers.runtime import Options, Ports, Runtime
+    from engines.library import EngineLibrary
     from infra.staging.sealed import SealedStaging
 
     async with AsyncExitStack() as exits:
@@ -172,7 +169,7 @@ async def open_runtime(settings: Settings, flow: Topology) -> AsyncIterator["Run
             jobs=jobs,
             ledger=await adapters.ledger(),
             parameters=await adapters.parameters(),
-            engines=LoadedEngines(),
+            engines=EngineLibrary(),
             source=await _open_sources(exits),
             home=settings.home,
             base_image=settings.base_image,
@@ -219,31 +216,6 @@ async def open_producer(
             progress=progress,
         )
         yield await exits.enter_async_context(producer)
-
-
-class LoadedEngines:
-    """Each configured engine and tokenizer, loaded once a process, off the event loop."""
-
-    def __init__(self) -> None:
-        self._engines: dict[EmbeddingConfig, EmbeddingEngine] = {}
-        self._tokenizers: dict[EmbeddingConfig, Tokenizer] = {}
-        self._loading = asyncio.Lock()
-
-    async def embedding(self, config: EmbeddingConfig) -> "EmbeddingEngine":
-        from engines.embedding import load_engine
-
-        return await self._once(config, self._engines, load_engine)
-
-    async def tokenizer(self, config: EmbeddingConfig) -> "Tokenizer":
-        from engines.tokenizer import load_tokenizer
-
-        return await self._once(config, self._tokenizers, load_tokenizer)
-
-    async def _once(self, config: EmbeddingConfig, loaded: dict[EmbeddingConfig, T], load: "Callable[..., T]") -> T:
-        async with self._loading:
-            if config not in loaded:
-                loaded[config] = await asyncio.to_thread(load, config)
-        return loaded[config]
 
 
 async def _pinned_jobs(adapters: Adapters, flow: Topology) -> "PinnedJobs":

@@ -31,6 +31,8 @@ ADAPTERS: Final = {
 
 DEFAULT_RETENTION: Final = timedelta(hours=24)
 """How long after its opening a job is due for erasure, where nobody said otherwise and nothing was baked."""
+LONGEST_WORK: Final = timedelta(days=7)
+"""How long after its opening a job that is closed but not yet baked is due: its retention must not cut work short."""
 
 
 class JobState(StrEnum):
@@ -214,7 +216,10 @@ class Ledger(Protocol):
         """The job is ERASED: paths and any announcement are dropped, counters and outcomes stay. Twice is harmless."""
 
     async def due_for_erasure(self, *, now: datetime) -> list[UUID]:
-        """Jobs in any state but erased whose `retain_until` is over, oldest first: those nobody closed as well."""
+        """Jobs whose `retain_until` is over, those nobody closed as well, oldest first. Not the erased ones.
+
+        A job at work (processing or complete) is due LONGEST_WORK after its opening, if that is later.
+        """
 
     async def open_documents(self, customer: str) -> int:
         """How many of the customer's documents have open work, over its open and processing jobs."""

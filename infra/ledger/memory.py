@@ -9,6 +9,7 @@ from uuid import UUID
 
 from infra.ledger import (
     DEFAULT_RETENTION,
+    LONGEST_WORK,
     Announcement,
     DocumentRow,
     DocumentState,
@@ -23,6 +24,7 @@ from infra.ledger import (
 from schemas.errors import Permanent
 
 RUNNING = (JobState.OPEN, JobState.PROCESSING)
+AT_WORK = (JobState.PROCESSING, JobState.COMPLETE)
 
 
 @asynccontextmanager
@@ -146,7 +148,7 @@ class MemoryLedger:
         self._withdraw(job)
 
     async def due_for_erasure(self, *, now: datetime) -> list[UUID]:
-        due = [job for job in self._jobs.values() if job.state is not JobState.ERASED and job.retain_until <= now]
+        due = [job for job in self._jobs.values() if _is_due(job, now)]
         return [job.opened.id for job in sorted(due, key=lambda job: (job.retain_until, job.opened.id))]
 
     async def open_documents(self, customer: str) -> int:
@@ -239,6 +241,12 @@ def _fail(document: _Document, stage: str, code: str | None) -> None:
     """The first failure counts."""
     if document.code is None and code is not None:
         document.stage, document.code = stage, code
+
+
+def _is_due(job: _Job, now: datetime) -> bool:
+    if job.state is JobState.ERASED or job.retain_until > now:
+        return False
+    return job.state not in AT_WORK or job.opened.opened_at + LONGEST_WORK <= now
 
 
 def _view(job: _Job) -> JobView:

@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 
 from infra.ledger import (
     DEFAULT_RETENTION,
+    LONGEST_WORK,
     Announcement,
     DocumentRow,
     DocumentState,
@@ -103,7 +104,8 @@ class PostgresLedger:
             await statements.fetch("withdraw_announcements", job=job)
 
     async def due_for_erasure(self, *, now: datetime) -> list[UUID]:
-        return [row["id"] for row in await self._database.fetch("due_for_erasure", now=now)]
+        rows = await self._database.fetch("due_for_erasure", now=now, opened_before=now - LONGEST_WORK)
+        return [row["id"] for row in rows]
 
     async def open_documents(self, customer: str) -> int:
         (row,) = await self._database.fetch("open_documents", customer=customer)

@@ -456,6 +456,12 @@ class TestFailureAndErasure:
         assert (await ledger.due_for_erasure(now=NOW + timedelta(days=2)))[2:] == [baked]
         assert (await ledger.due_for_erasure(now=NOW + timedelta(days=7)))[3:] == [patient]
 
+    async def test_a_job_at_work_outlasts_its_retention(self, ledger: Ledger) -> None:
+        processing, done = await opened(ledger), await complete(ledger)
+        await submit(ledger, processing, met("a"), manifest=1)
+        assert await ledger.due_for_erasure(now=NOW + timedelta(days=6)) == []
+        assert await ledger.due_for_erasure(now=NOW + timedelta(days=7)) == sorted([processing, done])
+
 
 @dataclass
 class Flow:

@@ -18,10 +18,12 @@ JOIN ledger.jobs ON jobs.id = outbox.job
 ORDER BY outbox.completed_at, outbox.job, outbox.generation;
 
 -- name: due_for_erasure
--- Jobs whose retention is over, oldest first.
+-- Jobs whose retention is over, oldest first; those at work once the longest time for that is over too.
 SELECT id
 FROM ledger.jobs
-WHERE state <> 'erased' AND retain_until <= %(now)s
+WHERE state <> 'erased'
+    AND retain_until <= %(now)s
+    AND (state NOT IN ('processing', 'complete') OR opened_at <= %(opened_before)s)
 ORDER BY retain_until, id;
 
 -- name: open_documents
