@@ -152,6 +152,10 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
         "The {stage} stage failed {attempts} times with an error it does not know ({kind}).",
         "Read the log at that time, mend the cause, then redrive the dead letter.",
     ),
+    "delivery.broken": ErrorKind(
+        "The runtime itself failed on a poll ({kind}); it is tried again.",
+        "Look for the log line at that time and report it: no message is lost, and none is to blame.",
+    ),
     "dependency.away": ErrorKind(
         "{name} does not answer.", "Start it, or correct its URL; `cradle doctor` checks each dependency."
     ),

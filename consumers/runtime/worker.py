@@ -118,14 +118,13 @@ class Worker:
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
-        except Exception as error:
-            # a mistake of ours: nothing is committed, and the log gets the place but not the content
-            log.error("delivery failed", stage=self.stage, kind=type(error).__name__)
-            self._read_again(poll, Delivered(away=Retryable("dependency.away", name="the runtime")))
 
     async def _deliver(self, poll: list[StoredRecord]) -> None:
         with self.metrics.poll_seconds.time():
-            delivered = await self._delivery.deliver(poll)
+            try:
+                delivered = await self._delivery.deliver(poll)
+            except Exception as error:  # a mistake of ours: nothing is committed, and the poll is tried again
+                delivered = Delivered(away=Retryable("delivery.broken", kind=type(error).__name__))
             await self._commit(poll, delivered)
         self._read_again(poll, delivered)
         if delivered.away is not None:
@@ -243,7 +242,7 @@ def _stored(record: Any) -> StoredRecord:
 
 
 def _quiet() -> logging.Logger:
-    """FastStream's own log: warnings and worse only, since it would tell every poll."""
+    """FastStream's own log: errors only, since it would tell every poll and warn of topics that we make ourselves."""
     logger = logging.getLogger("cradle.faststream")
-    logger.setLevel(logging.WARNING)
+    logger.setLevel(logging.ERROR)
     return logger

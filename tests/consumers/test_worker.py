@@ -153,6 +153,29 @@ async def test_a_dependency_away_shows_in_readyz_and_the_stage_resumes_by_itself
     assert f'cradle_messages_total{{result="done",stage="{bench.stage}"}} 3.0' in metrics
 
 
+async def test_a_mistake_of_the_runtime_loses_nothing(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def finish(inputs: Sequence[Received[Any]]) -> AsyncIterator[Outcome]:
+        for one in inputs:
+            yield Done(one)
+
+    async with opened_bench(broker_url) as bench:
+        await bench.publish(2)
+        worker = bench.worker(finish)
+        deliver = worker._delivery.deliver
+        mistakes = iter([True, True])
+
+        async def mistaken(poll: Any) -> Any:
+            if next(mistakes, False):
+                raise KeyError("a bug")
+            return await deliver(poll)
+
+        monkeypatch.setattr(worker._delivery, "deliver", mistaken)
+        await worker.start()
+        await until(lambda: is_drained(bench))
+        await worker.stop()
+        assert (await bench.flow.view()).outcomes == {bench.stage: 2}
+
+
 async def test_stop_cuts_a_poll_that_outlasts_the_drain_and_commits_nothing_of_it(broker_url: str) -> None:
     begun = asyncio.Event()
 
