@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     """Most records that a consumer takes in one poll."""
     poll_wait: Annotated[float, Field(gt=0, le=60)] = 0.2
     """Seconds that a poll waits for its first record."""
-    drain_seconds: Annotated[float, Field(ge=0, le=300)] = 8.0
+    drain_seconds: Annotated[float, Field(ge=0, le=300)] = 6.0
     """Seconds that a poll in hand may go on after SIGTERM."""
     kill_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
     """Seconds after SIGTERM at which `cradle run --all` kills a child that is still there."""

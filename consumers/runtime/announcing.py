@@ -13,7 +13,7 @@ from consumers.runtime.settling import seal_message
 from infra.ledger import Announcement
 from operations import erasure
 from schemas import envelope, ids
-from schemas.errors import CradleError, Permanent, Retryable
+from schemas.errors import Permanent, Retryable
 from schemas.messages import JobCompleted
 from schemas.topology import Origin
 
@@ -21,11 +21,19 @@ log = structlog.get_logger()
 
 
 async def announce_completed(runtime: Runtime) -> int:
-    """Publishes what the outbox holds and returns how many jobs that were. Raises Retryable."""
-    waiting = await runtime.ports.ledger.announcements()
-    for announcement in waiting:
-        await _announce(announcement, runtime)
-    return len(waiting)
+    """Publishes what the outbox holds and returns how many jobs that were. Raises Retryable.
+
+    A job that cannot be announced stays in the outbox, and keeps no other one there.
+    """
+    announced = 0
+    for announcement in await runtime.ports.ledger.announcements():
+        try:
+            await _announce(announcement, runtime)
+        except Permanent as error:
+            log.error("a completed job cannot be announced", job=str(announcement.job), code=error.code)
+        else:
+            announced += 1
+    return announced
 
 
 async def keep_announcing(runtime: Runtime, *, every: float = 0.5) -> None:
@@ -35,8 +43,8 @@ async def keep_announcing(runtime: Runtime, *, every: float = 0.5) -> None:
             await announce_completed(runtime)
         except Retryable:
             pass
-        except CradleError as error:
-            log.error("a completed job cannot be announced", code=error.code)
+        except Exception as error:  # a mistake of ours must not end the announcing for good
+            log.error("completed jobs cannot be announced", kind=type(error).__name__)
         await asyncio.sleep(every)
 
 
@@ -53,6 +61,8 @@ async def keep_sweeping(runtime: Runtime) -> None:
                 log.warning("not erased", job=str(job), code=code)
         except Retryable:
             pass  # the next sweep finds the same jobs
+        except Exception as error:  # nor the erasing
+            log.error("jobs cannot be swept", kind=type(error).__name__)
         await asyncio.sleep(runtime.options.sweep_seconds)
 
 

@@ -24,7 +24,7 @@ class Options:
     """How often a message is tried whose stage raises an error it does not know."""
     stuck_seconds: float = 300.0
     """Without a poll or an outcome for this long, `/livez` turns bad."""
-    drain_seconds: float = 8.0
+    drain_seconds: float = 6.0
     """How long a poll in hand may go on after SIGTERM."""
     retry_seconds: tuple[float, float] = (0.5, 30.0)
     """First and longest wait while a dependency is away."""

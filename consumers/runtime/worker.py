@@ -32,6 +32,8 @@ log = structlog.get_logger()
 
 DAY_MS = 24 * 60 * 60 * 1000
 EMPTY_FETCH_SECONDS = 0.1
+LEAVING_SECONDS = 1.0
+"""What FastStream may take to end the poll loop, after the poll in hand was drained or cut off."""
 
 
 class Worker:
@@ -50,7 +52,7 @@ class Worker:
         self._broker = KafkaBroker(
             runtime.broker_url.removeprefix("kafka://").split(","),
             logger=_quiet(),
-            graceful_timeout=runtime.options.drain_seconds,
+            graceful_timeout=LEAVING_SECONDS,
             allow_auto_create_topics=False,
             apply_types=False,
         )

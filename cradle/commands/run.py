@@ -1,5 +1,6 @@
 """`cradle run`: stages in this process, or all of them in processes of their own."""
 
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,6 +53,15 @@ async def _serve(stages: list[str], settings: "Settings", flow: "Topology") -> N
 
     async with open_runtime(settings, flow) as runtime:
         await serve(stages, runtime)
+    _leave()
+
+
+def _leave() -> None:
+    """Ends the process at once. A thread that a library keeps busy would hold it up, for nothing: what it works on is
+    not committed and is delivered again."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _run_all(settings: "Settings", flow: "Topology", workers: int) -> None:

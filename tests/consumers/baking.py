@@ -35,6 +35,7 @@ class Bench:
     images: list[tuple[int, ImageRecord]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     base_image: str = ""
+    now: datetime = NOW
     nonces: int = 0
 
     @property
@@ -53,7 +54,7 @@ class Bench:
             source=anything,
             home=self.home,
             base_image=self.base_image,
-            clock=lambda: NOW,
+            clock=lambda: self.now,
             entropy=self.entropy,
         )
 

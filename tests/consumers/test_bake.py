@@ -119,6 +119,14 @@ async def test_baking_again_gives_the_same_image(tmp_path: Path) -> None:
     assert len(list(CustomerPaths(tmp_path, CUSTOMER).images.iterdir())) == 2
 
 
+async def test_another_day_gives_the_same_image(tmp_path: Path) -> None:
+    bench = await bench_with(tmp_path, library())
+    other = await bench_with(tmp_path / "other", library())
+    other.now += timedelta(days=400)
+    assert await baked_digest(other) == await baked_digest(bench)
+    assert other.images[0][1].baked_at != bench.images[0][1].baked_at
+
+
 async def test_two_bakes_at_once_agree(tmp_path: Path) -> None:
     bench = await bench_with(tmp_path, library())
     assert len(set(await asyncio.gather(*(baked_digest(bench) for _ in range(3))))) == 1

@@ -1,26 +1,31 @@
 """Nothing lost, nothing doubled, whichever step a crash ends; and what becomes of a record that cannot pass."""
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgpack
 import pytest
 import zstandard
 
-from consumers.runtime import Done, Failed, Held, Options, Outcome, Output, Received, Refused
-from consumers.runtime.announcing import announce_completed
+from consumers.runtime import Done, Failed, Held, Options, Outcome, Output, Received, Refused, Runtime
+from consumers.runtime.announcing import announce_completed, keep_announcing, keep_sweeping
+from infra import ledger
 from infra.broker import OutgoingRecord
 from infra.keys import QUARANTINE
-from infra.ledger import JobState
+from infra.ledger import JobState, NewDocument, NewJob
 from schemas import envelope, sealing
 from schemas.errors import Permanent, Retryable
 from schemas.ids import job_id
 from schemas.messages import DocumentReference, DocumentsSubmitted, Manifest, Message
 from tests.consumers.flow import (
+    NOW,
     STAGES,
     Crash,
     CrashAt,
@@ -102,6 +107,46 @@ async def test_a_crash_while_announcing_bakes_once(flow: Flow, after: bool) -> N
     await flow.run_to_the_end()
     await assert_complete_once(flow)
     assert len(flow.log.of("bake-ready")) == (2 if after else 1)
+
+
+async def test_a_job_that_cannot_be_announced_keeps_no_other_back(flow: Flow) -> None:
+    keyless = uuid4()
+    await flow.runtime.ports.ledger.open_job(
+        NewJob(id=keyless, customer="acme", reference="k", parameters=1, fingerprint="f", opened_at=NOW)
+    )
+    met = ledger.Outcome(uuid4(), keyless, None, documents=(NewDocument("d" * 32, b"sealed"),), manifest=1)
+    await flow.runtime.ports.ledger.record("admit", [met], now=NOW - timedelta(hours=1))
+    await flow.publish(submission(*DOCUMENTS, manifest=3), "ingest")
+    for stage in STAGES[:3]:
+        await flow.poll(stage)
+    assert [one.job for one in await flow.runtime.ports.ledger.announcements()] == [keyless, flow.job]
+    assert await announce_completed(flow.runtime) == 1
+    assert len(flow.log.of("bake-ready")) == 1
+    assert [one.job for one in await flow.runtime.ports.ledger.announcements()] == [keyless]
+
+
+@pytest.mark.parametrize("loop", [keep_announcing, keep_sweeping])
+async def test_a_mistake_ends_neither_announcing_nor_sweeping(
+    flow: Flow, loop: Callable[[Runtime], Awaitable[None]]
+) -> None:
+    calls = 0
+    again = asyncio.Event()
+
+    async def broken(**_: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            again.set()
+        raise ValueError
+
+    failing = SimpleNamespace(announcements=broken, due_for_erasure=broken)
+    runtime = replace(with_ledger(flow.runtime, failing), options=Options(sweep_seconds=0))
+    task = asyncio.ensure_future(loop(runtime))
+    async with asyncio.timeout(5):
+        await again.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_every_record_twice_and_in_reverse(flow: Flow) -> None:
