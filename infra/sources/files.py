@@ -5,6 +5,7 @@ are no UTF-8 enter too: their odd bytes stand as `%FF` in the path, and the URI 
 """
 
 import asyncio
+import errno
 import os
 import stat
 import unicodedata
@@ -21,6 +22,8 @@ from schemas.errors import CradleError, Permanent, Retryable
 PIECE_BYTES: Final = 1024 * 1024
 ENTRIES_AT_ONCE: Final = 256
 """How many entries one visit to the thread brings: enough that the visits cost nothing beside the walk."""
+NO_FILE: Final = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO, errno.ENODEV})
+"""What opening says of a name that no file can have, of links in a circle, of sockets and of absent devices."""
 
 
 class FileSource:
@@ -112,4 +115,6 @@ def _errors() -> Iterator[None]:
     except PermissionError:
         raise Permanent("source.unreadable") from None
     except OSError as error:
+        if error.errno in NO_FILE:
+            raise Permanent("source.missing") from None
         raise Retryable("dependency.away", name="source") from error

@@ -14,7 +14,10 @@ from infra.sources import Entry
 from schemas.errors import Permanent
 
 PIECE_BYTES: Final = 1024 * 1024
-REFUSED: Final = frozenset({"AccessDenied", "403"})
+REFUSED: Final = frozenset({"AccessDenied", "403", "InvalidObjectState", "InvalidRequest", "MethodNotAllowed"})
+"""Not ours to read: no right to it, archived (Glacier), under a key of the customer's own (SSE-C), a delete marker."""
+LONGEST_KEY: Final = 1024
+"""Bytes of UTF-8 (S3)."""
 
 
 class S3Source:
@@ -41,6 +44,8 @@ class S3Source:
 
     async def read(self, uri: str) -> AsyncIterator[bytes]:
         bucket, key = _split(uri)
+        if not 0 < len(key.encode()) <= LONGEST_KEY:
+            raise Permanent("source.missing")
         with _errors():
             response = await (await self._client()).get_object(Bucket=bucket, Key=key)
         async with response["Body"]:

@@ -1,6 +1,7 @@
 """One suite for every source: the walk finds every document once and in order, and nothing leads outside."""
 
 import os
+import stat
 import unicodedata
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -160,6 +161,16 @@ async def test_pipes_are_skipped_and_never_waited_for(files: Source, tmp_path: P
     assert await code_of_walk(files, file_url(tmp_path / "pipe")) == "source.missing"
 
 
+@pytest.mark.parametrize("name", ["a" * 300, "b/" * 2100 + "c", "circle", "socket"])
+async def test_what_no_file_can_be_is_missing_and_not_waited_for(files: Source, tmp_path: Path, name: str) -> None:
+    """A client's event names these; taken for a source that is away, one of them would stop every customer's."""
+    (tmp_path / "circle").symlink_to("circle")
+    os.mknod(tmp_path / "socket", stat.S_IFSOCK | 0o600)
+    with pytest.raises(Permanent) as error:
+        await read(files, f"{file_url(tmp_path)}/{name}")
+    assert error.value.code == "source.missing"
+
+
 async def test_a_name_that_is_no_utf8_enters_under_a_readable_one(files: Source, tmp_path: Path) -> None:
     for name in (b"caf\xe9.txt", b"\xff\xfe", b"plain"):
         (tmp_path / os.fsdecode(name)).write_bytes(name)
@@ -213,6 +224,14 @@ async def test_an_s3_server_that_does_not_answer_is_a_source_that_is_away(monkey
     async with open_source("s3:") as source:
         with pytest.raises(Retryable):
             await read(source, "s3://bucket/key")
+
+
+@pytest.mark.parametrize("key", ["", "k" * 1025])
+async def test_a_key_that_no_object_has_is_missing_and_not_waited_for(key: str) -> None:
+    async with open_source("s3:") as source:
+        with pytest.raises(Permanent) as error:
+            await read(source, f"s3://bucket/{key}")
+    assert error.value.code == "source.missing"
 
 
 @pytest.mark.s3
