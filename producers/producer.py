@@ -62,6 +62,8 @@ class _Work:
     customer: str
     reference: str
     batches: Batches = field(default_factory=Batches)
+    full: list[tuple[DocumentReference, ...]] = field(default_factory=list)
+    """Batches that are still to be published: more than one only while the broker is away."""
     documents: dict[str, str] = field(default_factory=dict)
     """Ids of the documents added, by staged URI."""
     bytes: int = 0
@@ -114,7 +116,7 @@ class Producer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._work is not None and kind is None:
-            await self._publish(self._work, self._work.batches.rest())
+            await self._publish_full(self._work, self._work.batches.rest())
 
     async def open(self, customer: str, reference: str) -> UUID:
         """Begins the job that the customer calls `reference`, or goes on with it. Returns its id.
@@ -204,10 +206,12 @@ class Producer:
 
     async def _enqueue(self, work: _Work, reference: DocumentReference) -> str:
         document = reference.uri.rpartition("/")[2]
+        full: tuple[DocumentReference, ...] = ()
         if reference.uri not in work.documents:
             work.documents[reference.uri] = document
             work.bytes += reference.size or 0
-            await self._publish(work, work.batches.add(reference))
+            full = work.batches.add(reference)
+        await self._publish_full(work, full)
         self._progress(Sealed(reference.path, reference.size or 0, len(work.documents), work.bytes))
         return document
 
@@ -215,15 +219,27 @@ class Producer:
         documents = len(work.documents)
         if work.opened.view.manifest not in (None, documents):
             raise Permanent("job.manifest")
-        await self._publish(work, work.batches.rest(), Manifest(documents=documents))
+        await self._publish_full(work)
+        rest = work.batches.rest()
+        try:
+            await self._publish(work, rest, Manifest(documents=documents))
+        except BaseException:
+            work.batches.put_back(rest)  # so that closing again submits them
+            raise
         self._work = None
         return Submitted(work.opened.id, work.reference, documents, work.bytes, unreadable)
+
+    async def _publish_full(self, work: _Work, batch: tuple[DocumentReference, ...] = ()) -> None:
+        """Publishes what is full. What is not acknowledged stays, and goes with the next: no batch may be left out."""
+        if batch:
+            work.full.append(batch)
+        while work.full:
+            await self._publish(work, work.full[0])
+            del work.full[0]
 
     async def _publish(
         self, work: _Work, batch: tuple[DocumentReference, ...], manifest: Manifest | None = None
     ) -> None:
-        if not batch and manifest is None:
-            return
         message = DocumentsSubmitted(
             customer=work.customer, reference=work.reference, documents=batch, manifest=manifest
         )

@@ -139,6 +139,37 @@ async def test_a_producer_that_died_goes_on_and_a_changed_file_is_not_skipped(tm
     assert "100.txt" in paths_of((await messages(entrance))[1:])
 
 
+async def test_what_a_broker_that_was_away_did_not_take_goes_with_the_next_call(tmp_path: Path) -> None:
+    """Left out, it would be counted by the manifest and never come: the job would stay open."""
+    entrance = await Entrance(tmp_path).with_customer()
+    away = True
+
+    class Away:
+        async def publish(self, records: list[OutgoingRecord]) -> None:
+            if away:
+                raise Retryable("dependency.away", name="Kafka")
+            await entrance.broker.publish(records)
+
+    async with entrance.producer(broker=Away()) as producer:
+        await producer.open("acme", "a reference")
+        for number in range(64):
+            await producer.add(f"{number:02}.txt", b"text")
+        for _ in range(2):
+            with pytest.raises(Retryable):
+                await producer.add("64.txt", b"text")
+        away = False
+        await producer.add("65.txt", b"text")
+        away = True
+        with pytest.raises(Retryable):
+            await producer.close()
+        away = False
+        await producer.close()
+    sent = await messages(entrance)
+    assert [len(message.documents) for message in sent] == [64, 2]
+    assert [message.manifest and message.manifest.documents for message in sent] == [None, 66]
+    assert paths_of(sent) == [f"{number:02}.txt" for number in range(66)]
+
+
 async def test_an_unreadable_file_is_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
     entrance = await Entrance(tmp_path).with_customer()
     for name in ("a.txt", "b.txt", "c.txt"):
