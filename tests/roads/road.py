@@ -25,7 +25,9 @@ class Road:
     @property
     def environment(self) -> dict[str, str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("CRADLE_")}
-        return {**clean, "CRADLE_HOME": str(self.home), **self.settings}
+        temporary = self.home / "tmp"  # where a library might leave something: the canary's scan looks here too
+        temporary.mkdir(exist_ok=True)
+        return {**clean, "CRADLE_HOME": str(self.home), "TMPDIR": str(temporary), **self.settings}
 
     def run(self, *words: str, ok: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """`cradle words...`; fails the test with what it printed if `ok` and it does not exit with 0."""

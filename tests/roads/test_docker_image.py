@@ -1,22 +1,24 @@
 """The image as its customer runs it: loaded into a Docker engine, with no network, no rights and a read-only root.
 
 The engine is the one that `python -m infra.local.docker_engine up` starts, or the machine's own. The base is made once
-and kept in `.services/base`; making it needs root and debootstrap.
+and kept in `.services`, named by its recipe; making it needs root and debootstrap.
 """
 
 import fcntl
 import json
 import os
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import numpy as np
 import pytest
 
 from appliance.encoder import load_encoder
-from builders.base import make_base
+from builders.base import archive_mirror, make_base, recipe
 from builders.image import build_image
 from builders.oci.archive import save
 from builders.oci.read import open_image
@@ -46,7 +48,7 @@ def docker_engine_host() -> str:
 
 @pytest.fixture(scope="session")
 def base(docker_engine_host: str) -> Path:
-    layout = ROOT / ".services" / "base"
+    layout = ROOT / ".services" / f"base-{recipe()}"
     layout.parent.mkdir(exist_ok=True)
     with (layout.parent / "base.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -128,3 +130,21 @@ def test_it_runs_as_nobody_and_the_engine_knows_its_configuration(
     # the user is the image's own choice: no option of `docker run` sets it
     uid = _docker(docker_engine_host, "run", *CONFINED, "--entrypoint=id", image, "-u")
     assert uid.strip() == "65532"
+
+
+def test_the_base_tells_nothing_of_the_machine_that_made_it(base: Path) -> None:
+    image = open_image(base)
+    hosts = [urlsplit(mirror).hostname or mirror for mirror in archive_mirror()]
+    traces = [trace.encode() for trace in (*hosts, str(ROOT))]
+    found, names = [], set()
+    for layer in image.layers:
+        with image.blob(layer["digest"]).open() as blob, tarfile.open(fileobj=blob) as tar:
+            for entry in tar:
+                names.add(entry.name.removeprefix("./"))
+                content = tar.extractfile(entry)
+                if content is not None and any(trace in content.read() for trace in traces):
+                    found.append(entry.name)
+    assert found == []
+    assert "usr/bin/python3" in names
+    assert not names & {"etc/apt/sources.list", "etc/hostname", "etc/resolv.conf", "etc/shadow", "etc/machine-id"}
+    assert not [name for name in names if name.startswith(("var/log/", "var/cache/", "debootstrap"))]
