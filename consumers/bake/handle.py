@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
+import apsw
+
 from builders.image import BakedDocument, BuiltImage, build_image
 from builders.parts import decode_part
 from consumers.bake.core import assemble
@@ -101,6 +103,8 @@ def _build(
         if error.code.startswith("image."):  # only the base is read here, and it is the operator's to mend
             raise Retryable("dependency.away", name="The base image") from error
         raise
+    except (OSError, apsw.FullError, apsw.IOError, apsw.CantOpenError) as error:  # a full disk is nobody's message
+        raise Retryable("dependency.away", name="The disk of images") from error
 
 
 def _assembled(documents: Sequence[StagedDocument], feed: _Feed) -> Iterator[BakedDocument]:

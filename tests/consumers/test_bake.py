@@ -1,8 +1,10 @@
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
+import apsw
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -189,6 +191,19 @@ async def test_an_erased_job_is_not_called_failed(tmp_path: Path) -> None:
 async def test_a_base_that_is_away_is_waited_for(tmp_path: Path) -> None:
     bench = await bench_with(tmp_path / "home", library())
     bench.base_image = str(tmp_path / "no-base")
+    with pytest.raises(Retryable) as caught:
+        await bake(bench)
+    assert caught.value.code == "dependency.away"
+    assert bench.failures == []
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), apsw.FullError("full")], ids=["file", "database"])
+async def test_a_full_disk_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def full(*_: object) -> None:
+        raise error
+
+    bench = await bench_with(tmp_path, library())
+    monkeypatch.setattr("builders.image.DataLayerWriter.add", full)
     with pytest.raises(Retryable) as caught:
         await bake(bench)
     assert caught.value.code == "dependency.away"
