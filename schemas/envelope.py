@@ -107,10 +107,12 @@ def is_clear(headers: Headers, value: bytes | None) -> bool:
     return content_type == CLEAR_CONTENT_TYPE.encode()
 
 
-def close(message: Message, to: Address, *, key: bytes, nonce: bytes) -> tuple[list[tuple[str, bytes]], bytes]:
+def close(
+    message: Message, to: Address, *, key: bytes, nonce: bytes, limit: int = MAX_RECORD_BYTES
+) -> tuple[list[tuple[str, bytes]], bytes]:
     """Headers and sealed value of `message`.
 
-    Raises Permanent `message.too-large` if they would exceed a record, or the content MAX_PLAINTEXT_BYTES, and
+    Raises Permanent `message.too-large` if they would exceed `limit` bytes, or the content MAX_PLAINTEXT_BYTES, and
     `envelope.invalid` if a text holds a lone surrogate, which UTF-8 cannot carry.
     """
     headers = to.headers()
@@ -123,8 +125,8 @@ def close(message: Message, to: Address, *, key: bytes, nonce: bytes) -> tuple[l
     compressed = _codecs.compressor(message.ZSTD_LEVEL).compress(packed)
     value = sealing.seal(key, compressed, associated=_bound(dict(headers)), nonce=nonce)
     size = len(value) + sum(len(name) + len(content) for name, content in headers)
-    if size > MAX_RECORD_BYTES:
-        raise Permanent("message.too-large", size=size, limit=MAX_RECORD_BYTES)
+    if size > limit:
+        raise Permanent("message.too-large", size=size, limit=limit)
     return headers, value
 
 

@@ -4,6 +4,7 @@ A message that was opened stays sealed under its job's key, so it is gone with t
 could not be opened, is sealed under the platform's quarantine key, headers and all.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -21,8 +22,8 @@ from schemas.messages import Message
 from schemas.topology import DEAD_LETTER_SUFFIX
 
 QUARANTINED_CONTENT_TYPE: Final = "application/vnd.cradle+quarantined"
-LONGEST_KEY: Final = 64
-"""Bytes of the longest record key of ours, a customer's id; a longer one is a stranger's and is not repeated."""
+OUR_KEY: Final = re.compile(rb"[0-9a-z-]{1,63}")
+"""Ids of customers, jobs and documents. Any other key is a stranger's: it may hold a path, and is not repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,4 +106,4 @@ def _encoded(headers: Mapping[str, str]) -> list[tuple[str, bytes]]:
 
 
 def _record_key(record: StoredRecord) -> bytes:
-    return record.key if record.key is not None and len(record.key) <= LONGEST_KEY else b""
+    return record.key if record.key is not None and OUR_KEY.fullmatch(record.key) else b""

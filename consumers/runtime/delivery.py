@@ -20,6 +20,7 @@ from infra import ledger
 from infra.broker import StoredRecord
 from schemas.errors import Permanent, Retryable
 from schemas.ids import NO_JOB
+from schemas.topology import Origin
 
 Offset = tuple[str, int, int]
 """Topic, partition, offset."""
@@ -84,8 +85,10 @@ class Delivery:
                     continue
                 try:
                     group.append(await settle(self._stage, outcome, source, attempt, self._runtime))
-                except Permanent:  # key.destroyed: the job was erased while the stage worked
-                    self._drop(records, delivered)
+                except Permanent as error:
+                    if error.code != "key.destroyed":
+                        raise  # no outcome was made of it, so it may not count as finished
+                    self._drop(records, delivered)  # the job was erased while the stage worked
                 if len(group) >= options.flush_outcomes or time.monotonic() - since >= options.flush_seconds:
                     await self._flush(group, opened, delivered)
                     group, since = [], time.monotonic()
@@ -101,6 +104,7 @@ class Delivery:
             return
         await self._runtime.broker.publish([record for settled in group for record in settled.records])
         outcomes = [settled.outcome for settled in group]
+        await self._fail_jobs(group)
         await self._runtime.ports.ledger.record(self._stage, outcomes, now=self._runtime.ports.clock())
         for settled in group:
             message = settled.source.received.id
@@ -111,6 +115,13 @@ class Delivery:
         self._beat()
         for job in {outcome.job for outcome in outcomes}:
             await self._runtime.progress.changed(job)
+
+    async def _fail_jobs(self, group: Sequence[Settled]) -> None:
+        """A job whose completion can never be acted upon has failed: nothing else would ever end it."""
+        for settled in group:
+            topic = self._runtime.topology.topics[settled.source.record.topic]
+            if settled.outcome.code is not None and topic.origin is Origin.COMPLETION:
+                await self._runtime.ports.ledger.failed(settled.outcome.job, settled.outcome.code)
 
     async def _quarantine(self, unreadable: list[Unreadable], delivered: Delivered) -> None:
         if not unreadable:

@@ -42,9 +42,11 @@ async def settle(stage: str, outcome: Done | Failed, source: Opened, attempt: in
 
 def seal_message(message: Message, *, topic: str, key: bytes, to: envelope.Address, runtime: Runtime) -> OutgoingRecord:
     """One sealed record, keyed as topics.yaml says. Raises Permanent `message.too-large`."""
-    headers, value = envelope.close(message, to, key=key, nonce=runtime.ports.entropy(NONCE_BYTES))
-    by_document = runtime.topology.topics[topic].key is Key.DOCUMENT
-    record_key = to.document if by_document and to.document else str(to.job)
+    target = runtime.topology.topics[topic]
+    headers, value = envelope.close(
+        message, to, key=key, nonce=runtime.ports.entropy(NONCE_BYTES), limit=target.max_bytes
+    )
+    record_key = to.document if target.key is Key.DOCUMENT and to.document else str(to.job)
     return OutgoingRecord(topic, record_key.encode(), value, headers)
 
 

@@ -369,6 +369,59 @@ async def test_an_output_that_is_too_large_fails_its_input(flow: Flow) -> None:
     assert dict(letter.headers)["cradle_code"] == b"message.too-large"
 
 
+async def test_an_output_beyond_its_topics_limit_fails_its_input(flow: Flow) -> None:
+    """The broker would refuse it each time, and the stage never get past it."""
+    chunked = flow.topology.topics["chunked"].model_copy(update={"max_bytes": 64})
+    limited = replace(flow.topology, topics={**flow.topology.topics, "chunked": chunked})
+    await flow.publish(submission(*DOCUMENTS, manifest=3), "ingest")
+    await flow.poll("admit")
+    await flow.poll("split", with_ports=replace(flow.runtime, topology=limited))
+    assert flow.log.of("chunked") == []
+    assert [dict(r.headers)["cradle_code"] for r in flow.log.of("chunk-ready.dlq")] == [b"message.too-large"] * 3
+
+
+async def test_a_dead_letter_that_cannot_be_sealed_loses_nothing(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def too_large(*_: Any) -> OutgoingRecord:
+        raise Permanent("message.too-large", size=2, limit=1)
+
+    async def refuse(inputs: Sequence[Received[Any]]) -> AsyncIterator[Outcome]:
+        for one in inputs:
+            yield Failed(one, Permanent("document.no-text"))
+
+    flow.handles["split"] = refuse
+    await flow.publish(submission("a.txt", manifest=1), "ingest")
+    await flow.poll("admit")
+    with monkeypatch.context() as patch:
+        patch.setattr("consumers.runtime.dead_letters.seal_letter", too_large)
+        with pytest.raises(Permanent):
+            await flow.poll("split")
+    await flow.run_to_the_end()
+    assert (await flow.view()).failed == 1
+    assert len(flow.log.of("chunk-ready.dlq")) == 1
+
+
+async def test_a_completion_that_becomes_a_dead_letter_fails_its_job(flow: Flow) -> None:
+    async def broken(inputs: Sequence[Received[Any]]) -> AsyncIterator[Outcome]:
+        for one in inputs:
+            raise ValueError
+            yield Done(one)
+
+    flow.handles["bake"] = broken
+    await flow.publish(submission(*DOCUMENTS, manifest=3), "ingest")
+    await flow.run_to_the_end()
+    view = await flow.view()
+    assert (view.state, view.reason) == (JobState.FAILED, "delivery.unexpected")
+    assert len(flow.log.of("bake-ready.dlq")) == 1
+
+
+@pytest.mark.parametrize(("key", "kept"), [(b"acme-gmbh", True), (b"contracts/lease.pdf", False), (b"Lease", False)])
+async def test_a_strangers_key_is_not_repeated(flow: Flow, key: bytes, kept: bool) -> None:
+    await flow.log.publish([OutgoingRecord("ingest", key, b"no message", [])])
+    await flow.poll("admit")
+    [letter] = flow.log.of("ingest.dlq")
+    assert letter.key == (key if kept else b"")
+
+
 async def test_groups_are_published_and_recorded_as_they_come(flow: Flow) -> None:
     """With groups of one, a crash after the second record leaves two finished."""
     flow.runtime = replace(flow.runtime, options=Options(flush_outcomes=1))
