@@ -21,6 +21,7 @@ from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 
 from consumers.runtime.contract import Handle
 from consumers.runtime.delivery import Delivered, Delivery
+from consumers.runtime.header_names import read_any_header_name
 from consumers.runtime.health import Health
 from consumers.runtime.metrics import Metrics
 from consumers.runtime.offsets import committable
@@ -195,7 +196,11 @@ class Worker:
 
         async def watched(*partitions: Any, **options: Any) -> Any:
             self.health.beat()
-            return await getmany(*partitions, **options)
+            try:
+                return await getmany(*partitions, **options)
+            except UnicodeDecodeError:  # FastStream would begin anew at once, and for ever
+                read_any_header_name()
+                return {}
 
         consumer.getmany = watched
 

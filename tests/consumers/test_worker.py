@@ -9,12 +9,15 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from aiokafka.consumer import fetcher
+from aiokafka.producer import message_accumulator
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from starlette.testclient import TestClient
 
 from consumers.runtime import Done, Handle, Held, Options, Outcome, Received
 from consumers.runtime.health import health_app
 from consumers.runtime.worker import Worker
-from infra.broker import Broker, open_broker
+from infra.broker import Broker, OutgoingRecord, open_broker
 from schemas.errors import Retryable
 from schemas.topology import Stage, Topology
 from tests.consumers.flow import Flow, document_message, open_flow
@@ -52,8 +55,6 @@ class Bench:
 
 
 def replace_topic(record: Any, topic: str) -> Any:
-    from infra.broker import OutgoingRecord
-
     return OutgoingRecord(topic, record.key, record.value, record.headers)
 
 
@@ -174,6 +175,33 @@ async def test_a_mistake_of_the_runtime_loses_nothing(broker_url: str, monkeypat
         await until(lambda: is_drained(bench))
         await worker.stop()
         assert (await bench.flow.view()).outcomes == {bench.stage: 2}
+
+
+async def test_a_header_name_that_is_no_utf8_stops_nothing(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients in C write any bytes as a name. Ours cannot, so the test writes one like it and breaks it on its way."""
+    name, broken = "x-name-to-break", b"x-name-\xfe\xff-break"
+
+    class Breaking(_DefaultRecordBatchBuilderPy):  # type: ignore[misc]  # aiokafka tells no types
+        def build(self) -> Any:
+            self._buffer[:] = self._buffer.replace(name.encode(), broken)
+            return super().build()
+
+    async def finish(inputs: Sequence[Received[Any]]) -> AsyncIterator[Outcome]:
+        for one in inputs:
+            yield Done(one)
+
+    monkeypatch.setattr(fetcher, "MemoryRecords", fetcher.MemoryRecords)  # put back as it was
+    monkeypatch.setattr(message_accumulator, "DefaultRecordBatchBuilder", Breaking)
+    async with opened_bench(broker_url) as bench:
+        await bench.publish(2)
+        await bench.broker.publish([OutgoingRecord(bench.topic, b"", b"a stranger's", [(name, b"")])])
+        await bench.publish(3)
+        worker = bench.worker(finish)
+        await worker.start()
+        await until(lambda: is_drained(bench))
+        await worker.stop()
+        assert (await bench.flow.view()).outcomes == {bench.stage: 5}
+        assert len(await bench.broker.read(f"{bench.topic}.dlq")) == 1
 
 
 async def test_stop_cuts_a_poll_that_outlasts_the_drain_and_commits_nothing_of_it(broker_url: str) -> None:
