@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +12,8 @@ from schemas.errors import Permanent
 from schemas.parameters import EmbeddingConfig
 
 NAME: Final = "sentence-transformers"
+_COMMIT: Final = re.compile("[0-9a-f]{40}")
+"""A branch or a tag can be moved to other weights, a commit cannot."""
 _WEIGHTS: Final = ("*.safetensors", "*.bin", "*.json")
 """A model's configuration decides its vectors as much as its numbers do."""
 
@@ -78,7 +81,7 @@ def find_model(config: EmbeddingConfig) -> Model:
         return Model(folder, place, None)
     if folder.is_absolute():
         raise Permanent("engine.missing", name=NAME, what="its model, whose folder does not exist")
-    if config.revision is None:
+    if config.revision is None or not _COMMIT.fullmatch(config.revision):
         raise Permanent("engine.revision")
     return Model(None, place, config.revision)
 

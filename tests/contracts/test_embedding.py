@@ -1,7 +1,11 @@
 """The embedding port's contract, over every engine; the transformer one where its test model is installed."""
 
+import json
 import random
+import sys
 from functools import cache
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -95,6 +99,64 @@ def test_says_what_is_missing(model: str, code: str) -> None:
         with pytest.raises(Permanent) as refusal:
             act(EmbeddingConfig(model=model))
         assert refusal.value.code == code
+
+
+COMMIT = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
+FILES = {"config.json": {"hidden_size": 384, "max_position_embeddings": 512}, "tokenizer.json": {}}
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model's folder, which a hub also hands out for COMMIT alone."""
+    folder = tmp_path / "a model"
+    folder.mkdir()
+    for name, content in FILES.items():
+        (folder / name).write_text(json.dumps(content))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", package := ModuleType("huggingface_hub"))
+    monkeypatch.setitem(sys.modules, "huggingface_hub.errors", errors := ModuleType("huggingface_hub.errors"))
+
+    class EntryNotFoundError(Exception):
+        pass
+
+    def download(repository: str, name: str, *, revision: str) -> str:
+        assert (repository, revision) == ("someone/a-model", COMMIT)
+        if name not in FILES:
+            raise EntryNotFoundError
+        return str(folder / name)
+
+    vars(errors).update(EntryNotFoundError=EntryNotFoundError)
+    vars(package).update(hf_hub_download=download, errors=errors)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "revision", [None, "", "main", "v1.0", COMMIT[:7], COMMIT.upper(), f"{COMMIT}\n", f"refs/{COMMIT}"]
+)
+def test_a_model_of_a_hub_is_pinned_by_its_commit_and_by_nothing_that_moves(hub: Path, revision: str | None) -> None:
+    for act in (identify, load_engine):
+        with pytest.raises(Permanent) as refusal:
+            act(EmbeddingConfig(model="sentence-transformers:someone/a-model", revision=revision))
+        assert refusal.value.code == "engine.revision"
+
+
+def test_the_commit_of_a_hub_model_is_in_its_identity(hub: Path) -> None:
+    identity = identify(EmbeddingConfig(model="sentence-transformers:someone/a-model", revision=COMMIT))
+    assert f"weights=someone/a-model@{COMMIT} " in str(identity)
+    assert (identity.dimension, identity.max_tokens) == (384, 512)
+
+
+def test_a_model_in_a_folder_needs_no_revision_and_is_known_by_its_bytes(hub: Path) -> None:
+    other = hub.parent / "another"
+    other.mkdir()
+    for name in FILES:
+        (other / name).write_bytes((hub / name).read_bytes())
+    (other / "model.safetensors").write_bytes(b"weights")
+    first = identify(EmbeddingConfig(model=f"sentence-transformers:{hub}"))
+    second = identify(EmbeddingConfig(model=f"sentence-transformers:{other}"))
+    assert len(first.weights) == 64
+    assert first.weights != second.weights
+    assert first.tokenizer == second.tokenizer
 
 
 def test_a_batch_padded_to_a_fixed_shape_changes_nothing() -> None:
