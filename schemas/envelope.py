@@ -116,14 +116,7 @@ def close(
     `envelope.invalid` if a text holds a lone surrogate, which UTF-8 cannot carry.
     """
     headers = to.headers()
-    try:
-        packed: bytes = _codecs.packer.pack(message.model_dump())
-    except UnicodeEncodeError:
-        raise Permanent("envelope.invalid", what="a text holds a lone surrogate") from None
-    if len(packed) > MAX_PLAINTEXT_BYTES:
-        raise Permanent("message.too-large", size=len(packed), limit=MAX_PLAINTEXT_BYTES)
-    compressed = _codecs.compressor(message.ZSTD_LEVEL).compress(packed)
-    value = sealing.seal(key, compressed, associated=_bound(dict(headers)), nonce=nonce)
+    value = sealing.seal(key, _compressed(message), associated=_bound(dict(headers)), nonce=nonce)
     size = len(value) + sum(len(name) + len(content) for name, content in headers)
     if size > limit:
         raise Permanent("message.too-large", size=size, limit=limit)
@@ -140,14 +133,7 @@ def open_sealed(headers: Headers, value: bytes, *, key: bytes, expected: str | N
     type_ = _texts({"ce_type": found.get("ce_type", b"")})["ce_type"]
     if type_ not in TYPES or (expected is not None and type_ != expected):
         raise Permanent("envelope.type", found=_shown(type_), expected=expected or "one of Cradle's types")
-    compressed = sealing.unseal(key, value, associated=_bound(found))
-    try:
-        if not 0 < zstandard.frame_content_size(compressed) <= MAX_PLAINTEXT_BYTES:
-            raise Permanent("envelope.malformed", what="its content states no size, or one that is too large")
-        packed = _codecs.decompressor.decompress(compressed, allow_extra_data=False)
-        content = msgpack.unpackb(packed, use_list=False)
-    except (zstandard.ZstdError, ValueError, msgpack.UnpackException):
-        raise Permanent("envelope.malformed", what="its content does not unpack") from None
+    content = _unpacked(_decompressed(sealing.unseal(key, value, associated=_bound(found))))
     try:
         return TYPES[type_].model_validate(content, strict=True)
     except ValidationError as error:
@@ -163,6 +149,40 @@ def open_clear(value: bytes) -> tuple[UUID, DocumentsSubmitted]:
         return clear_message_id(value), DocumentsSubmitted.model_validate_json(value, strict=True)
     except ValidationError as error:
         raise _invalid(error) from None
+
+
+# Each of these frees what it was given as it returns: half a megabyte of vectors is copied into memory just used.
+
+
+def _compressed(message: Message) -> bytes:
+    packer = _codecs.packer
+    try:
+        packer.pack(message.model_dump())
+        with packer.getbuffer() as packed:
+            if len(packed) > MAX_PLAINTEXT_BYTES:
+                raise Permanent("message.too-large", size=len(packed), limit=MAX_PLAINTEXT_BYTES)
+            return _codecs.compressor(message.ZSTD_LEVEL).compress(packed)
+    except UnicodeEncodeError:
+        raise Permanent("envelope.invalid", what="a text holds a lone surrogate") from None
+    finally:
+        packer.reset()
+
+
+def _decompressed(compressed: bytes) -> bytes:
+    try:
+        if not 0 < zstandard.frame_content_size(compressed) <= MAX_PLAINTEXT_BYTES:
+            raise Permanent("envelope.malformed", what="its content states no size, or one that is too large")
+        return _codecs.decompressor.decompress(compressed, allow_extra_data=False)
+    except (zstandard.ZstdError, ValueError):
+        raise Permanent("envelope.malformed", what="its content does not unpack") from None
+
+
+def _unpacked(packed: bytes) -> object:
+    try:
+        content: object = msgpack.unpackb(packed, use_list=False)
+    except (ValueError, msgpack.UnpackException):
+        raise Permanent("envelope.malformed", what="its content does not unpack") from None
+    return content
 
 
 def _invalid(error: ValidationError) -> Permanent:
@@ -200,7 +220,7 @@ class _Codecs(threading.local):
     """Buffers and contexts that cost more to make than to use. Each serves one thread at a time."""
 
     def __init__(self) -> None:
-        self.packer = msgpack.Packer()
+        self.packer = msgpack.Packer(autoreset=False)  # read where it lies, then reset
         self._compressors: dict[int, zstandard.ZstdCompressor] = {}
         self.decompressor = zstandard.ZstdDecompressor()
 
