@@ -1,5 +1,6 @@
 """What `cradle doctor` asks: one entry a dependency of this installation."""
 
+import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -7,14 +8,17 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
-from cradle.compose import Adapters
+from cradle.compose import Adapters, find_url
 from cradle.settings import mask
 from infra.versions import version
-from operations.doctor import Dependency
+from operations.doctor import TIMEOUT_SECONDS, Dependency
 from schemas.errors import CradleError
 from schemas.parameters import EmbeddingConfig
 
 START: Final = "Start the embedded stack with `cradle up`, or correct CRADLE_{name}_URL."
+REINSTALL: Final = "Reinstall: pip install --force-reinstall -r constraints/runtime.txt"
+ENGINE_SECONDS: Final = 12 * TIMEOUT_SECONDS
+"""It reads and hashes its weights, from a disk that may be slow."""
 
 
 class _Pings(Protocol):
@@ -23,24 +27,26 @@ class _Pings(Protocol):
 
 def dependencies(adapters: Adapters) -> list[Dependency]:
     """In the order in which a document meets them."""
-    urls = adapters.urls
-    ports: list[tuple[str, str, Callable[[], Awaitable[_Pings]]]] = [
-        ("broker", urls.broker, adapters.broker),
-        ("ledger", urls.ledger, adapters.ledger),
-        ("parameters", urls.parameters, adapters.parameters),
-        ("staging", urls.staging, adapters.staging),
-        ("keys", urls.keys, adapters.keys),
-        ("progress", urls.progress, adapters.progress),
-    ]
+    ports: dict[str, Callable[[], Awaitable[_Pings]]] = {
+        "broker": adapters.broker,
+        "ledger": adapters.ledger,
+        "parameters": adapters.parameters,
+        "staging": adapters.staging,
+        "keys": adapters.keys,
+        "progress": adapters.progress,
+    }
     return [
         Dependency("python", sys.prefix, _python, "Use Python 3.11, 3.12 or 3.13."),
         _home(adapters.settings.home),
-        *(
-            Dependency(name, mask(url), partial(_ping, opener, url), START.format(name=name.upper()))
-            for name, url, opener in ports
-        ),
-        Dependency("embedding", "the builtin engine", _engine, "Reinstall: pip install -r constraints/runtime.txt"),
+        *(_port(name, find_url(name, adapters.settings), opener) for name, opener in ports.items()),
+        Dependency("embedding", "the builtin engine", _engine, REINSTALL, ENGINE_SECONDS),
     ]
+
+
+def _port(name: str, url: str | None, opener: Callable[[], Awaitable[_Pings]]) -> Dependency:
+    if url is None:  # then opening raises `stack.down`, whose next step is better than ours
+        return Dependency(name, "", partial(_ping, opener, ""), "")
+    return Dependency(name, mask(url), partial(_ping, opener, url), START.format(name=name.upper()))
 
 
 async def _ping(opener: Callable[[], Awaitable[_Pings]], url: str) -> str:
@@ -62,7 +68,7 @@ def _home(home: Path) -> Dependency:
 
 
 async def _engine() -> str:
-    from engines.embedding import identify
+    from engines.embedding import load_engine
 
-    identity = identify(EmbeddingConfig())
+    identity = (await asyncio.to_thread(load_engine, EmbeddingConfig())).identity
     return f"{identity.name}, {identity.dimension} dimensions"

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -69,16 +69,20 @@ def needs_stack(settings: Settings) -> bool:
 
 def resolve(settings: Settings) -> Urls:
     """Raises CradleError `stack.down` if a URL is the embedded stack's, and that was never up."""
-    embedded = embedded_urls(settings.home)
+    return Urls(**{field.name: _url(field.name, settings) for field in fields(Urls)})
 
-    def url(name: str) -> str:
-        found = getattr(settings, name) or embedded.get(name)
-        if not found:
-            raise CradleError("stack.down")
-        return str(found)
 
-    ports = ("broker", "ledger", "parameters", "staging", "keys", "progress")
-    return Urls(**{port: url(f"{port}_url") for port in ports})
+def find_url(port: str, settings: Settings) -> str | None:
+    """Where a port's adapter is: as set, or in the embedded stack; None if that was never up."""
+    name = f"{port}_url"
+    return getattr(settings, name) or embedded_urls(settings.home).get(name)
+
+
+def _url(port: str, settings: Settings) -> str:
+    url = find_url(port, settings)
+    if not url:
+        raise CradleError("stack.down")
+    return url
 
 
 def replication(settings: Settings) -> int:
@@ -89,43 +93,49 @@ def replication(settings: Settings) -> int:
 
 
 class Adapters:
-    """An installation's adapters. `await adapters.ledger()` opens it the first time and returns it ever after."""
+    """An installation's adapters. `await adapters.ledger()` opens it the first time and returns it ever after.
+
+    Each raises CradleError `stack.down` if it is the embedded stack's, and that was never up.
+    """
 
     def __init__(self, settings: Settings, exits: AsyncExitStack) -> None:
         self.settings = settings
-        self.urls = resolve(settings)
         self._exits = exits
         self._opened: dict[str, Any] = {}
+
+    @property
+    def urls(self) -> Urls:
+        return resolve(self.settings)
 
     async def broker(self) -> "Broker":
         from infra.broker import open_broker
 
-        return await self._once(open_broker, self.urls.broker)
+        return await self._once(open_broker, _url("broker", self.settings))
 
     async def ledger(self) -> "Ledger":
         from infra.ledger import open_ledger
 
-        return await self._once(open_ledger, self.urls.ledger)
+        return await self._once(open_ledger, _url("ledger", self.settings))
 
     async def parameters(self) -> "ParameterStore":
         from infra.parameters import open_parameters
 
-        return await self._once(open_parameters, self.urls.parameters)
+        return await self._once(open_parameters, _url("parameters", self.settings))
 
     async def staging(self) -> "Staging":
         from infra.staging import open_staging
 
-        return await self._once(open_staging, self.urls.staging)
+        return await self._once(open_staging, _url("staging", self.settings))
 
     async def keys(self) -> "Keys":
         from infra.keys import open_keys
 
-        return await self._once(open_keys, self.urls.keys)
+        return await self._once(open_keys, _url("keys", self.settings))
 
     async def progress(self) -> "Progress":
         from infra.progress import open_progress
 
-        return await self._once(open_progress, self.urls.progress)
+        return await self._once(open_progress, _url("progress", self.settings))
 
     async def _once(self, opener: Callable[[str], AbstractAsyncContextManager[T]], url: str) -> T:
         name = opener.__name__
@@ -136,7 +146,7 @@ class Adapters:
 
 @asynccontextmanager
 async def open_adapters(settings: Settings) -> AsyncIterator[Adapters]:
-    """Adapters for as long as the block lasts. Raises CradleError `stack.down` or `settings.scheme`."""
+    """Adapters for as long as the block lasts."""
     async with AsyncExitStack() as exits:
         yield Adapters(settings, exits)
 

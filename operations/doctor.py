@@ -19,7 +19,9 @@ class Dependency:
     ask: Callable[[], Awaitable[str]]
     """Returns its version, or '' where it tells none. Raises when it is away."""
     remedy: str
-    """What to do when it is away."""
+    """What to do when it is away; '' where the error itself says it."""
+    seconds: float = TIMEOUT_SECONDS
+    """How long it may take to answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,26 +31,28 @@ class Finding:
     ok: bool
     version: str
     milliseconds: float
+    code: str = ""
+    """Of the error; '' where it is well, or where the error has none."""
     problem: str = ""
     remedy: str = ""
 
 
 async def examine(dependencies: Sequence[Dependency]) -> list[Finding]:
-    """One finding a dependency, in their order; each has five seconds. Never raises for one that is away."""
+    """One finding a dependency, in their order; each has its seconds. Never raises for one that is away."""
     return [await _examine_one(dependency) for dependency in dependencies]  # in turn, so that latencies are their own
 
 
 async def _examine_one(dependency: Dependency) -> Finding:
     began = time.monotonic()
-    version, problem, remedy = "", "", ""
+    version, code, problem, remedy = "", "", "", ""
     try:
-        async with asyncio.timeout(TIMEOUT_SECONDS):
+        async with asyncio.timeout(dependency.seconds):
             version = await dependency.ask()
     except TimeoutError:
-        problem, remedy = f"It does not answer within {TIMEOUT_SECONDS:.0f} s.", dependency.remedy
+        problem, remedy = f"It does not answer within {dependency.seconds:.0f} s.", dependency.remedy
     except CradleError as error:
-        problem, remedy = error.sentence, dependency.remedy or error.next_step
+        code, problem, remedy = error.code, error.sentence, dependency.remedy or error.next_step
     except Exception as error:  # a driver's own: its text may hold a password, its type does not
         problem, remedy = f"It answers with an error ({type(error).__name__}).", dependency.remedy
     spent = (time.monotonic() - began) * 1000
-    return Finding(dependency.name, dependency.where, not problem, version, round(spent, 1), problem, remedy)
+    return Finding(dependency.name, dependency.where, not problem, version, round(spent, 1), code, problem, remedy)

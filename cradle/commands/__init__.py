@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from cradle.commands import customers, doctor, ingest, jobs, lag, run, search, secrets, stack, topics
-from cradle.commands.terminal import INTERRUPTED, debugging, err, tell, tell_unknown
+from cradle.commands.terminal import INTERRUPTED, debugging, err, finish_stdout, tell, tell_unknown
 from schemas.errors import CradleError
 
 
@@ -68,4 +68,7 @@ app.add_typer(secrets.app, name="secrets", rich_help_panel=_HERE)
 
 def main() -> None:
     """The console script."""
-    app()
+    try:
+        app()
+    finally:
+        finish_stdout()

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cradle.commands.terminal import FAILED, Json, note, out, print_json, say, table
+from cradle.commands.terminal import FAILED, Json, note, print_json, say, show, table
 from cradle.commands.terminal import run as run_to_end
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def _shape(finding: "Finding") -> dict[str, Any]:
         "ok": finding.ok,
         "version": finding.version,
         "milliseconds": finding.milliseconds,
+        "code": finding.code,
         "problem": finding.problem,
         "remedy": finding.remedy,
     }
@@ -55,16 +56,19 @@ def _shape(finding: "Finding") -> dict[str, Any]:
 def _show(findings: "list[Finding]") -> None:
     from rich.markup import escape
 
-    made = table("", "dependency", "version", "took", "where", right=("took",))
+    made = table("", "dependency", "version", "took", "where", right=("took",), folds=("version", "where"))
     for finding in findings:
         mark = "[green]✓[/green]" if finding.ok else "[bold red]✗[/bold red]"
         took = f"{finding.milliseconds:.0f} ms"
         made.add_row(mark, f"[bold]{finding.name}[/bold]", finding.version, took, f"[dim]{escape(finding.where)}[/dim]")
-    out.print(made)
+    show(made)
+    together: dict[tuple[str, str], list[str]] = {}
     for finding in findings:
         if not finding.ok:
-            say(f"\n[bold red]✗ {finding.name}[/bold red] {escape(finding.problem)}")
-            say(f"  [dim]next[/dim] {escape(finding.remedy)}")
+            together.setdefault((finding.problem, finding.remedy), []).append(finding.name)
+    for (problem, remedy), names in together.items():
+        say(f"\n[bold red]✗ {', '.join(names)}[/bold red] {escape(problem)}")
+        say(f"  [dim]next[/dim] {escape(remedy)}")
 
 
 def _show_settings(json: bool) -> None:
@@ -78,10 +82,10 @@ def _show_settings(json: bool) -> None:
     if json:
         print_json([{"name": one.name, "value": one.value, "origin": one.origin} for one in found])
         return
-    made = table("setting", "from", "value")
+    made = table("setting", "from", "value", folds=("value",))
     for one in found:
         colour = COLOURS[one.origin]
         made.add_row(f"[bold]{one.name}[/bold]", f"[{colour}]{one.origin}[/{colour}]", escape(one.value))
-    out.print(made)
+    show(made)
     if unknown := unknown_variables():
         note(f"These variables are no settings and have no effect: {', '.join(unknown)}.")

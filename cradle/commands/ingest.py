@@ -25,8 +25,8 @@ def ingest(
     submitted = run_to_end(_ingest(source, customer, reference, json))
     _tell(submitted, json=json, waiting=wait)
     if wait:
-        finish(run_to_end(_wait(submitted, json)), json)
-    elif submitted.unreadable:
+        finish(run_to_end(_wait(submitted, json)) | {"unreadable": _unreadable(submitted)}, json)
+    if submitted.unreadable:
         raise typer.Exit(FAILED)
 
 
@@ -73,5 +73,9 @@ def _shape(submitted: "Submitted") -> dict[str, Any]:
         "reference": submitted.reference,
         "documents": submitted.documents,
         "bytes": submitted.bytes,
-        "unreadable": [{"path": path, "code": code} for path, code in submitted.unreadable],
+        "unreadable": _unreadable(submitted),
     }
+
+
+def _unreadable(submitted: "Submitted") -> list[dict[str, str]]:
+    return [{"path": path, "code": code} for path, code in submitted.unreadable]

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import typer
 
-from cradle.commands.terminal import FAILED, Json, note, out, pairs, print_json, say, table
+from cradle.commands.terminal import FAILED, Json, note, out, pairs, print_json, say, show, table
 from cradle.commands.terminal import run as run_to_end
 
 if TYPE_CHECKING:
@@ -26,19 +26,19 @@ def jobs(
     if json:
         print_json(found)
         return
-    numbers = ("documents", "failed", "chunks")
-    made = table("job", "customer", "state", *numbers, right=numbers, whole=("job",))
+    if not found:
+        say("There is no job yet. [dim]Start one with `cradle ingest`.[/dim]")
+        return
+    made = table("job", "customer", "state", "documents", "chunks", right=("chunks",), folds=("documents",))
     for one in found:
-        documents = one["documents"]
         made.add_row(
             one["job"],
             one["customer"],
             _coloured(one["state"]),
-            f"{documents['done']}/{documents['total']}",
-            str(documents["failed"] or ""),
+            _progress(one["documents"]),
             str(one["chunks"]),
         )
-    out.print(made if found else "There is no job yet. [dim]Start one with `cradle ingest`.[/dim]")
+    show(made)
 
 
 def job(job: JobId, json: Json = False) -> None:
@@ -114,13 +114,13 @@ def _show_failures(failures: list[dict[str, Any]]) -> None:
 
     if not failures:
         return
-    made = table("failed document", "at", "code")
+    made = table("failed document", "at", "code", folds=("failed document",))
     for failure in failures:
         made.add_row(
             escape(failure["path"] or failure["document"]), failure["stage"] or "", f"[red]{failure['code']}[/red]"
         )
     out.print()
-    out.print(made)
+    show(made)
 
 
 async def _jobs(customer: str | None, limit: int) -> list[dict[str, Any]]:
@@ -195,6 +195,11 @@ async def _sweep() -> dict[str, Any]:
         "erased": [str(one.job) for one in swept.erased],
         "failed": [{"job": str(job), "code": code} for job, code in swept.failed],
     }
+
+
+def _progress(documents: dict[str, int]) -> str:
+    done = f"{documents['done']}/{documents['total']}"
+    return f"{done} [red]{documents['failed']} failed[/red]" if documents["failed"] else done
 
 
 def _coloured(state: str) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cradle.commands.terminal import Json, out, print_json, table
+from cradle.commands.terminal import Json, out, print_json, show, table
 from cradle.commands.terminal import run as run_to_end
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ async def _lag(watch: bool, json: bool) -> None:
     if json:
         print_json([_shape(stage) for stage in measured])
     else:
-        out.print(_table(measured))
+        show(_table(measured))
 
 
 async def _watch(adapters: "Adapters") -> None:
@@ -77,7 +77,7 @@ def _shape(stage: "StageLag") -> dict[str, Any]:
 
 
 def _table(measured: "list[StageLag]") -> "Table":
-    made = table("stage", "reads", "waiting", "oldest", right=("waiting", "oldest"))
+    made = table("stage", "reads", "waiting", "oldest", right=("waiting", "oldest"), folds=("reads",))
     for stage in measured:
         topics = sorted({partition.topic for partition in stage.partitions})
         behind = stage.records_behind

@@ -34,7 +34,7 @@ def run(
     _check(stages or [], everything, flow)
     configure_logs(settings.log_level, json=json)
     if everything:
-        _run_all(settings, flow, workers)
+        _run_all(settings, flow, workers, json)
     else:
         run_to_end(_serve(stages or [], settings, flow))
 
@@ -64,18 +64,18 @@ def _leave() -> None:
     os._exit(0)
 
 
-def _run_all(settings: "Settings", flow: "Topology", workers: int) -> None:
+def _run_all(settings: "Settings", flow: "Topology", workers: int, json: bool) -> None:
     from cradle.compose import resolve
     from cradle.supervisor import supervise
     from cradle.workers import known_as_supervisor
 
     resolve(settings)  # says at once that the stack is missing, instead of once a child
-    children = _children(settings, flow, workers)
+    children = _children(settings, flow, workers, json)
     with known_as_supervisor(settings.home):
         run_to_end(supervise(children, restarts=settings.restarts, kill_seconds=settings.kill_seconds))
 
 
-def _children(settings: "Settings", flow: "Topology", workers: int) -> "list[Child]":
+def _children(settings: "Settings", flow: "Topology", workers: int, json: bool) -> "list[Child]":
     """One a stage and worker, in the flow's order; each has its own health port where these are on."""
     from cradle.supervisor import Child
 
@@ -84,7 +84,7 @@ def _children(settings: "Settings", flow: "Topology", workers: int) -> "list[Chi
         Child(
             stage,
             number,
-            (sys.executable, "-m", "cradle", "run", stage),
+            (sys.executable, "-m", "cradle", "run", stage, *(("--json",) if json else ())),
             (("CRADLE_HEALTH_PORT", str(settings.health_port + position)),) if settings.health_port else (),
         )
         for position, (stage, number) in enumerate(slots)

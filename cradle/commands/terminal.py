@@ -35,6 +35,9 @@ WRONG_USE_CODES: Final = (
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON of a stable shape.", show_default=False)]
 
+FOLDED_WIDTH: Final = 9
+"""A column is not folded to fewer letters than this."""
+
 out: Final = Console(highlight=False)
 err: Final = Console(stderr=True, highlight=False)
 
@@ -46,7 +49,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 def print_json(value: object) -> None:
     """One JSON value on stdout, UTF-8, with no colour and no wrapping."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    finish_stdout(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
 def say(text: str) -> None:
@@ -74,27 +77,46 @@ def tell_unknown(error: Exception) -> int:
     return FAILED
 
 
+def finish_stdout(text: str = "") -> None:
+    """Writes `text` and all that stdout still holds. That its reader left, as `head` does, is no error to tell."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # so that the interpreter does not tell it either
+
+
 def debugging() -> bool:
     """Whether the person asked for tracebacks: CRADLE_DEBUG=1."""
     return os.environ.get("CRADLE_DEBUG", "") not in ("", "0")
 
 
-def table(*columns: str, right: Sequence[str] = (), whole: Sequence[str] = ()) -> Table:
-    """A table without lines, as every command prints one.
+def table(*columns: str, right: Sequence[str] = (), folds: Sequence[str] = ()) -> Table:
+    """A table without lines, as every command prints one; `show` prints it.
 
-    `right` names the columns of numbers, `whole` those that are never cut; the others lose their end where the
-    terminal is narrow.
+    `right` names the columns of numbers, `folds` those that go on in a further line where the terminal is narrow.
+    The others are whole at any width: they are what a person copies.
     """
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for column in columns:
         made.add_column(
             column,
             justify="right" if column in right else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=36 if column in whole else None,
+            no_wrap=column not in folds,
+            overflow="fold",
+            min_width=FOLDED_WIDTH if column in folds else None,
         )
     return made
+
+
+def show(made: Table) -> None:
+    """Prints a table of `table`. Where folding does not make it fit, the terminal breaks its lines; nothing is cut."""
+    for column in made.columns:
+        if column.no_wrap:
+            column.min_width = max(out.render_str(str(cell)).cell_len for cell in (column.header, *column.cells))
+    out.print(made, crop=False)
 
 
 def pairs(values: Mapping[str, object]) -> Table:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cradle.commands.terminal import Json, out, print_json, run, say, table
+from cradle.commands.terminal import show as show_table
 
 if TYPE_CHECKING:
     from schemas.topology import Topology
@@ -24,7 +25,7 @@ def show(json: Json = False) -> None:
         return
     out.print(draw(flow))
     out.print()
-    out.print(_topics(flow))
+    show_table(_topics(flow))
 
 
 @app.command("apply")
@@ -56,7 +57,7 @@ async def _apply(dry_run: bool) -> list[str]:
 
 
 def _topics(flow: "Topology") -> Any:
-    made = table("topic", "carries", "keyed by", "partitions", "kept", right=("partitions",))
+    made = table("topic", "carries", "keyed by", "partitions", "kept", right=("partitions",), folds=("carries",))
     for name, topic in flow.topics.items():
         style = "dim" if topic.reserved else ""
         label = name if topic.reserved else f"[cyan]{name}[/cyan]"

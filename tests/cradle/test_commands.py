@@ -1,5 +1,6 @@
 """Each command on an embedded stack: what it prints, the shape of its JSON, its exit codes."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -7,14 +8,22 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from typer.testing import CliRunner, Result
 
 import cradle as public
-from cradle.commands import app
+from cradle.commands import app, ingest, jobs, run
 from cradle.flow import read_flow
+from cradle.settings import Settings, load_settings, where
+from engines.embedding.builtin import SHA256
+from infra.broker import open_broker
+from infra.local import stack
+from operations.topics import wanted_topics
+from producers.producer import Submitted
+from tests.builders.corpus import library
+from tests.operations.test_search import bake
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 
@@ -80,6 +89,23 @@ def test_jobs_lists_it(job: str) -> None:
     assert job in [one["job"] for one in shown("jobs", "--customer", "acme")]
     assert shown("jobs", "--customer", "nobody") == []
     assert job in cradle("jobs").output
+
+
+@pytest.mark.parametrize("unreadable", [(), (("locked.pdf", "source.unreadable"),)])
+def test_waiting_ends_with_1_if_a_document_was_left_out(
+    monkeypatch: pytest.MonkeyPatch, unreadable: tuple[tuple[str, str], ...]
+) -> None:
+    async def submit(*_: object) -> Submitted:
+        return Submitted(UUID(NOBODY), "first", 1, 16, unreadable)
+
+    async def waited(*_: object) -> dict[str, Any]:
+        return {"job": NOBODY, "state": "baked", "image": "sha256:1"}
+
+    monkeypatch.setattr(ingest, "_ingest", submit)
+    monkeypatch.setattr(ingest, "_wait", waited)
+    result = cradle("ingest", "documents", "--customer", "acme", "--wait", "--json")
+    assert result.exit_code == (1 if unreadable else 0)
+    assert json.loads(result.stdout)["unreadable"] == [{"path": path, "code": code} for path, code in unreadable]
 
 
 def test_wait_gives_up_with_1(job: str) -> None:
@@ -148,6 +174,107 @@ def test_topics_are_drawn_and_as_they_should_be(home: Path) -> None:
     assert shown("topics", "apply", "--dry-run") == {"dry_run": True, "changes": []}
 
 
+async def test_a_dry_run_tells_the_difference_and_changes_nothing(home: Path) -> None:
+    name = "chunk-ready"
+    kept = wanted_topics(read_flow(), replication=1)[name].config["retention.ms"]
+    endpoints = stack.endpoints(home)
+    assert endpoints is not None
+    async with open_broker(endpoints.broker_url) as broker:
+        await broker.alter_topic(name, partitions=None, config={"retention.ms": "3600000"})
+    difference = f"{name}: alter retention.ms 3600000 -> {kept}"
+    for _ in range(2):
+        assert await asyncio.to_thread(shown, "topics", "apply", "--dry-run") == {
+            "dry_run": True,
+            "changes": [difference],
+        }
+    assert difference in (await asyncio.to_thread(cradle, "topics", "apply", "--dry-run")).output
+    assert (await asyncio.to_thread(shown, "topics", "apply"))["changes"] == [difference]
+    assert (await asyncio.to_thread(shown, "topics", "apply", "--dry-run"))["changes"] == []
+
+
+def test_a_passage_has_six_fields(tmp_path: Path) -> None:
+    bake(tmp_path / "image", library())
+    passages = shown("search", str(tmp_path / "image"), "notice in writing pump Urlaub", "--limit", "2")
+    assert len(passages) == 2
+    assert all(one.keys() == {"document", "page", "start", "end", "score", "text"} for one in passages)
+
+
+def test_run_all_asks_its_children_for_json_as_it_was_asked() -> None:
+    settings, flow = Settings(), read_flow()
+    for json_lines in (False, True):
+        for child in run._children(settings, flow, 2, json_lines):
+            assert list(child.command[2:]) == ["cradle", "run", child.stage, *(["--json"] if json_lines else [])]
+
+
+# -- a narrow terminal ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def lines(*words: str) -> list[list[str]]:
+    """What the command prints at 80 columns, a list of words a line; nothing is cut."""
+    result = cradle(*words)
+    assert result.exit_code == 0, result.output
+    assert "…" not in result.stdout
+    return [line.split() for line in result.stdout.splitlines()]
+
+
+@pytest.mark.usefixtures("narrow")
+def test_doctor_names_each_dependency_in_80_columns(home: Path) -> None:
+    starts = [line[:2] for line in lines("doctor")]
+    assert all(["✓", one["name"]] in starts for one in shown("doctor"))
+
+
+@pytest.mark.usefixtures("narrow")
+def test_doctor_names_each_setting_and_its_origin_in_80_columns(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    value = f"file:///{'long-folder/' * 12}"
+    monkeypatch.setenv("CRADLE_STAGING_URL", value)
+    printed = lines("doctor", "--settings")
+    starts = [line[:2] for line in printed]
+    assert all([one.name, one.origin] in starts for one in where(load_settings(), {}))
+    assert value in "".join(word for line in printed for word in line)
+
+
+@pytest.mark.usefixtures("narrow")
+def test_jobs_and_lag_and_topics_are_named_in_80_columns(job: str) -> None:
+    assert [job, "acme", "open"] in [line[:3] for line in lines("jobs", "--customer", "acme")]
+    assert ["job", job] in lines("job", job)
+    flow = read_flow()
+    assert {line[0] for line in lines("lag")} >= {*flow.stages}
+    rows = {line[0]: line for line in lines("topics", "show") if line}
+    for name, topic in flow.topics.items():
+        assert rows[name][:3] == [name, topic.type, str(topic.key)]
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_long_customer_and_a_failed_document_are_whole_in_80_columns(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer = f"{'customer-' * 6}customer"
+    cradle("customer", "add", customer)
+    (tmp_path / "note.md").write_text("# Note\n")
+    made = shown("ingest", str(tmp_path / "note.md"), "--customer", customer)["job"]
+    printed = cradle("jobs", "--customer", customer).stdout
+    assert made in printed
+    assert customer in printed
+
+    path = f"{'folder/' * 15}lease.pdf"
+    report = shown("job", made) | {
+        "failures": [{"path": path, "document": "", "stage": "chunk", "code": "document.needs-ocr"}]
+    }
+
+    async def found(*_: object) -> dict[str, Any]:
+        return report
+
+    monkeypatch.setattr(jobs, "_job", found)
+    printed_job = lines("job", made)
+    assert any(line[-2:] == ["chunk", "document.needs-ocr"] for line in printed_job)
+    assert path in "".join(word for line in printed_job for word in line if word not in ("chunk", "document.needs-ocr"))
+
+
 def test_doctor_finds_everything(home: Path) -> None:
     findings = shown("doctor")
     assert [one["name"] for one in findings if not one["ok"]] == []
@@ -159,9 +286,34 @@ def test_doctor_names_what_is_away(home: Path, monkeypatch: pytest.MonkeyPatch) 
     result = cradle("doctor", "--json")
     assert result.exit_code == 1
     [away] = [one for one in json.loads(result.stdout) if not one["ok"]]
-    assert away["name"] == "progress"
+    assert (away["name"], away["code"]) == ("progress", "dependency.away")
     assert "CRADLE_PROGRESS_URL" in away["remedy"]
     assert "s3cr3t" not in result.output
+
+
+def test_doctor_loads_the_engine_and_tells_if_it_is_broken(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SHA256, "weights.npz", "0" * 64)
+    result = cradle("doctor", "--json")
+    assert result.exit_code == 1
+    [broken] = [one for one in json.loads(result.stdout) if not one["ok"]]
+    assert (broken["name"], broken["code"]) == ("embedding", "engine.weights")
+    assert "constraints/runtime.txt" in broken["remedy"]
+
+
+def test_doctor_without_a_stack_has_a_finding_for_each_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRADLE_HOME", str(tmp_path))
+    result = cradle("doctor", "--json")
+    assert result.exit_code == 1
+    findings = {one["name"]: one for one in json.loads(result.stdout)}
+    down = {name for name, one in findings.items() if one["code"] == "stack.down"}
+    assert down == {"broker", "ledger", "parameters", "progress"}
+    assert all("cradle up" in findings[name]["remedy"] for name in down)
+    assert findings["keys"]["ok"]
+    result = cradle("doctor")
+    assert result.exit_code == 1
+    rows = [line.split()[:2] for line in result.stdout.splitlines()]
+    assert all(["✗", name] in rows for name in down)
+    assert "✗ broker, ledger, parameters, progress" in result.stdout
 
 
 def test_doctor_shows_where_settings_come_from(home: Path) -> None:

@@ -1,5 +1,6 @@
 """`cradle --help` is quick, complete, and opens nothing; nobody else ships our names."""
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -49,6 +50,18 @@ def test_every_command_takes_json_and_says_what_it_does(words: str) -> None:
     done = CliRunner().invoke(app, [*words.split(), "--help"])
     assert done.exit_code == 0
     assert "--json" in done.output
+
+
+@pytest.mark.parametrize("words", [["--help"], ["topics", "--help"], ["topics", "show"], ["topics", "show", "--json"]])
+def test_a_reader_that_leaves_early_is_no_error(words: list[str]) -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "wb") as pipe:
+        done = subprocess.run(
+            [sys.executable, "-m", "cradle", *words], stdout=pipe, stderr=subprocess.PIPE, check=False
+        )
+    assert done.stderr == b""
+    assert done.returncode in (0, 1)
 
 
 def test_no_dependency_ships_one_of_our_top_level_names() -> None:
