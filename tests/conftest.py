@@ -1,14 +1,15 @@
 """Servers for tests. PostgreSQL and the embedded broker come with the wheels and are always there; Apache Kafka, S3
 and Redis are those that `make services` starts, or those that CRADLE_TEST_* name. Where one is missing, its tests are
-skipped, and fail under CI=true.
+skipped, and fail under CI=true: there no test may be skipped, whatever for.
 """
 
 import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TypeVar
 from uuid import uuid4
 
 import hypothesis
@@ -26,6 +27,28 @@ IN_CI = os.environ.get("CI") == "true"
 hypothesis.settings.register_profile("local", max_examples=40, deadline=None)
 hypothesis.settings.register_profile("ci", max_examples=40, deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if IN_CI else "local")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return refuse_skip((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return refuse_skip((yield))
+
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+def refuse_skip(report: Report) -> Report:
+    """Under CI=true a skip is a failure: what CI did not run it did not check. (A test expected to fail is no skip.)"""
+    if IN_CI and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"Under CI=true no test is skipped. {reason}"
+    return report
 
 
 def require(name: str) -> str:
