@@ -37,7 +37,7 @@ generated: $(VENV)/.dev ## Write the files that are generated from the code
 	@$(BIN)/python -m cradle.generated
 
 .PHONY: bench
-bench: $(VENV)/.dev services ## Measure, and write docs/benchmarks.md
+bench: $(VENV)/.torch services ## Measure, and write docs/benchmarks.md
 	@$(BIN)/python -m benchmarks
 
 .PHONY: services
