@@ -1,6 +1,7 @@
 """The embed stage from messages to messages, beside the engine's bare loop over the same texts, sorted beforehand.
 
-Times are CPU times of the whole process: a stage that is fed waits for nothing but its engine.
+What counts is wall time, the two in turn: a stage that is fed waits for nothing but its engine. CPU time of the whole
+process is told beside it; it does not see waiting, but neither does it see what else the machine does.
 """
 
 import asyncio
@@ -30,21 +31,32 @@ def run() -> list[Row]:
         engine = runner.run(library.embedding(parameters.embedding_config))
         inputs = runner.run(_inputs(library, parameters.embedding_config))
         texts = _sorted_texts(inputs)
-        compared = paired(
-            lambda: engine.embed(texts),
-            lambda: runner.run(_through_stage(handle, inputs)),
-            rounds=ROUNDS,
-            clock=time.process_time,
-        )
+
+        def bare() -> object:
+            return engine.embed(texts)
+
+        def staged() -> None:
+            runner.run(_through_stage(handle, inputs))
+
+        wall = paired(bare, staged, rounds=ROUNDS, clock=time.perf_counter)
+        cpu = paired(bare, staged, rounds=ROUNDS, clock=time.process_time)
     return [
         Row(
             name="embed stage, builtin engine",
-            measured=f"{len(texts) / compared.second:.1f} chunks/s",
-            baseline=f"{len(texts) / compared.first:.1f} chunks/s, the engine's bare loop",
-            ratio=compared.ratio,
+            measured=f"{len(texts) / wall.second:.1f} chunks/s",
+            baseline=f"{len(texts) / wall.first:.1f} chunks/s, the engine's bare loop",
+            ratio=wall.ratio,
             bar=f"at least {BAR}",
-            passed=compared.ratio >= BAR,
-        )
+            passed=wall.ratio >= BAR,
+        ),
+        Row(
+            name="embed stage, builtin engine, by CPU time",
+            measured=f"{len(texts) / cpu.second:.1f} chunks a second of CPU",
+            baseline=f"{len(texts) / cpu.first:.1f} chunks a second of CPU, the engine's bare loop",
+            ratio=cpu.ratio,
+            bar="told, no bar",
+            passed=True,
+        ),
     ]
 
 
