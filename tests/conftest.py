@@ -4,6 +4,7 @@ skipped, and fail under CI=true: there no test may be skipped, whatever for.
 """
 
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -19,7 +20,7 @@ import pytest
 from infra.local.broker import EmbeddedBroker
 from infra.local.kafka import KafkaNode
 from infra.local.postgres import EmbeddedPostgres
-from infra.local.processes import free_port
+from infra.local.processes import HOST, free_port, listens
 
 ROOT = Path(__file__).parents[1]
 IN_CI = os.environ.get("CI") == "true"
@@ -52,14 +53,20 @@ def refuse_skip(report: Report) -> Report:
 
 
 def require(name: str) -> str:
-    """The value of CRADLE_TEST_<name>. Where it is set nowhere the test is skipped; under CI=true it fails."""
+    """The value of CRADLE_TEST_<name>. Where it is set nowhere, or names a port of this machine on which nobody
+    listens any more, the test is skipped; under CI=true it fails."""
     value = _service_settings().get(f"CRADLE_TEST_{name}")
-    if value:
+    if value and _answers(value):
         return value
     sentence = f"{name.lower()} is not there: start it with `make services`, or set CRADLE_TEST_{name}"
     if IN_CI:
         pytest.fail(sentence, pytrace=False)
     pytest.skip(sentence)
+
+
+def _answers(value: str) -> bool:
+    local = re.search(rf"{re.escape(HOST)}:(\d+)", value)
+    return local is None or listens(int(local[1]))
 
 
 def _service_settings() -> dict[str, str]:
