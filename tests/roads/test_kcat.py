@@ -4,16 +4,21 @@ import json
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
 
 from consumers.admit import stage
-from consumers.runtime.contract import Done, Failed, Outcome, Received
+from consumers.runtime.contract import Done, Failed, Outcome, Received, Refused
 from infra.broker import Broker, StoredRecord, open_broker
 from infra.local import stack
+from infra.parameters import Customer
 from infra.paths import file_url
+from infra.sources import open_source
 from schemas import envelope
 from schemas.errors import Permanent
 from schemas.ids import job_id
@@ -55,8 +60,8 @@ def opened_clear(record: StoredRecord) -> Received[DocumentsSubmitted]:
     return Received(message_id, message.job, message)
 
 
-async def answers(entrance: Entrance, inputs: list[Received[DocumentsSubmitted]]) -> list[Outcome]:
-    return [outcome async for outcome in stage(entrance.ports)(inputs)]
+async def answers(entrance: Entrance, inputs: list[Received[DocumentsSubmitted]], **ports: Any) -> list[Outcome]:
+    return [outcome async for outcome in stage(replace(entrance.ports, **ports))(inputs)]
 
 
 @pytest.mark.parametrize("header", [(), ("-H", "content-type=application/json")], ids=["bare", "declared"])
@@ -84,6 +89,51 @@ async def test_what_kcat_publishes_becomes_a_job(
     assert await entrance.sealed.get(first.job, message.object) == b"the rent is due"
     await entrance.record(documents, first.job)
     assert await entrance.paths(first.job) == {"Verträge/lease.txt": "open"}
+
+
+@pytest.mark.s3
+async def test_kcat_names_objects_of_a_bucket(
+    tmp_path: Path, kcat: str, broker: tuple[str, Broker, str], s3_url: str
+) -> None:
+    address, opened, topic = broker
+    bucket = urlsplit(s3_url).netloc
+    for key, content in (("contracts/Mietvertrag.txt", b"the rent is due"), ("private/salaries.txt", b"not for you")):
+        put_object(bucket, key, content)
+    entrance = await Entrance(tmp_path).with_customer()
+    await entrance.store.put_customer(Customer("acme", roots=(f"s3://{bucket}/contracts/",)))
+    documents = [
+        {"path": "lease.txt", "uri": f"s3://{bucket}/contracts/Mietvertrag.txt"},
+        {"path": "nothing.txt", "uri": f"s3://{bucket}/contracts/nothing.txt"},
+        {"path": "salaries.txt", "uri": f"s3://{bucket}/private/salaries.txt"},
+        {"path": "elsewhere.txt", "uri": f"s3://{bucket}-other/contracts/Mietvertrag.txt"},
+    ]
+    publish(kcat, address, topic, events=[{"customer": "acme", "reference": "kcat s3", "documents": documents}])
+    received = [opened_clear(record) for record in await opened.read(topic)]
+    async with open_source("s3:") as source:
+        (answered,) = await answers(entrance, received, source=lambda uri: source)
+    assert isinstance(answered, Done)
+    assert {path_of(one): one.error.code for one in answered.refused} == {
+        "nothing.txt": "source.missing",
+        "salaries.txt": "source.root",
+        "elsewhere.txt": "source.root",
+    }
+    (message,) = (output.message for output in answered.outputs)
+    assert isinstance(message, DocumentAdmitted)
+    assert message.document.path == "lease.txt"
+    assert await entrance.sealed.get(received[0].job, message.object) == b"the rent is due"
+
+
+def path_of(refused: Refused) -> str:
+    assert isinstance(refused.message, DocumentsSubmitted)
+    return refused.message.documents[0].path
+
+
+def put_object(bucket: str, key: str, content: bytes) -> None:
+    import boto3
+
+    client = boto3.client("s3")
+    client.put_object(Bucket=bucket, Key=key, Body=content)
+    client.close()
 
 
 async def test_what_kcat_may_not_name_is_refused_by_its_code(
