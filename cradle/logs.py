@@ -2,8 +2,12 @@
 
 import logging
 import sys
+from typing import Final
 
 import structlog
+
+TELL_EVERY_TRY: Final = ("aiokafka", "psycopg.pool")
+"""Libraries that log each failed connection. Who uses them says once which dependency is away."""
 
 
 def configure_logs(level: str, *, json: bool = False) -> None:
@@ -28,6 +32,8 @@ def configure_logs(level: str, *, json: bool = False) -> None:
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[_drop_meta, renderer])
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    for name in TELL_EVERY_TRY:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _drop_meta(

@@ -1,5 +1,6 @@
 """The `cradle` command. Each command imports what it needs when it runs, so that `--help` is quick."""
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -68,6 +69,8 @@ app.add_typer(secrets.app, name="secrets", rich_help_panel=_HERE)
 
 def main() -> None:
     """The console script."""
+    if not debugging():
+        logging.getLogger().addHandler(logging.NullHandler())  # what a library would log, our own errors say
     try:
         app()
     finally:
