@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from consumers.runtime.contract import Done, Ports
+from cradle.flow import read_flow
 from infra.broker import OutgoingRecord
 from infra.keys.memory import MemoryKeys
 from infra.ledger import Outcome, Unit
@@ -24,12 +25,10 @@ from schemas import envelope
 from schemas.ids import message_id
 from schemas.messages import DocumentsSubmitted, Message
 from schemas.parameters import EmbeddingConfig, InstallationParameters
-from schemas.topology import read_topology
-from tests.conftest import ROOT
 from tests.fakes import fake_ports
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-TOPOLOGY = read_topology((ROOT / "topics.yaml").read_text(), folders={"admit", "chunk", "embed", "pack", "bake"})
+TOPOLOGY = read_flow()
 
 
 @dataclass

@@ -49,7 +49,9 @@ class FileSource:
 
     def lies_under(self, uri: str, root: str) -> bool:
         try:
-            return file_path(uri).resolve().is_relative_to(file_path(root).resolve())
+            resolved = file_path(uri).resolve()
+            in_circle = resolved.is_symlink()  # Python before 3.13 raises for one
+            return not in_circle and resolved.is_relative_to(file_path(root).resolve())
         except (CradleError, OSError, RuntimeError):  # no file URL, or links in a circle
             return False
 

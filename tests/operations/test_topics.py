@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from cradle.flow import read_flow
 from infra.broker import TopicState, open_broker
 from operations.topics import apply, draw, plan, wanted_topics
 from schemas.envelope import MAX_RECORD_BYTES
 from schemas.errors import CradleError
 from schemas.topology import Topology, read_topology
 
-STAGES = {"admit", "chunk", "embed", "pack", "bake"}
 REAL = (Path(__file__).parents[2] / "topics.yaml").read_text()
 DIAMOND = """
 topics:
@@ -27,7 +27,7 @@ stages:
 
 @pytest.fixture
 def real() -> Topology:
-    return read_topology(REAL, folders=STAGES)
+    return read_flow()
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_an_imaginary_stage_is_drawn_and_gets_its_topics() -> None:
         "writes: [chunked], ", "writes: [chunked, summarised], "
     )
     text += "  imagine: {reads: [summarised], writes: [], version: 1}\n"
-    flow = read_topology(text, folders=STAGES | {"imagine"})
+    flow = read_topology(text, folders=set(read_flow().stages) | {"imagine"})
     assert "                summarised  ──▶ imagine" in draw(flow).splitlines()
     assert {"summarised", "summarised.dlq"} <= set(wanted_topics(flow, replication=1))
 

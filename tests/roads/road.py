@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-STAGES = ("admit", "chunk", "embed", "pack", "bake")
+from cradle.flow import read_flow
+
+STAGES = tuple(read_flow().stages)
 CUSTOMER = "brennlund"
 
 

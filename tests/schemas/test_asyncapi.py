@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
+from cradle.flow import read_flow
 from schemas.asyncapi import DOCUMENT, HEADERS, document, main, render
 from schemas.envelope import BOUND_HEADERS
 from schemas.messages import TYPES
-from schemas.topology import Topology, read_topology
+from schemas.topology import Topology
 
 ROOT = Path(__file__).parents[2]
 PARSER = "@asyncapi/parser@3"
@@ -32,7 +33,7 @@ new Parser().parse(readFileSync(process.argv[2], "utf8")).then(({ document, diag
 
 @pytest.fixture
 def flow() -> Topology:
-    return read_topology((ROOT / "topics.yaml").read_text(), folders=["admit", "chunk", "embed", "pack", "bake"])
+    return read_flow()
 
 
 @pytest.fixture
