@@ -35,6 +35,7 @@ from schemas.envelope import MAX_RECORD_BYTES
 from schemas.errors import CradleError, Permanent, Retryable
 
 TIMEOUT_SECONDS: Final = 10
+SLICE_BYTES: Final = 4 * 1024 * 1024
 MAX_REQUEST_BYTES: Final = MAX_RECORD_BYTES + 128 * 1024
 """A record and its headers, its key, its framing, and what a dead letter adds to it."""
 BATCH_BYTES: Final = 256 * 1024
@@ -103,13 +104,12 @@ class KafkaBroker:
     # -- publishing -------------------------------------------------------------------------------------------------
 
     async def publish(self, records: Sequence[OutgoingRecord]) -> None:
-        if not records:
-            return
         try:
             with _answering():
-                # an idempotent producer itself would try for ever; the client's own answer comes first where it has one
-                async with asyncio.timeout(TIMEOUT_SECONDS * 1.5):
-                    await _send_all(await self._producer.get(), records)
+                for some in _slices(records):
+                    # an idempotent producer itself would try for ever; the client's own answer comes first
+                    async with asyncio.timeout(TIMEOUT_SECONDS * 1.5):
+                        await _send_all(await self._producer.get(), some)
         except CradleError as error:
             if error.code != "topic.missing":
                 await self._producer.drop()
@@ -232,6 +232,20 @@ async def open_kafka(url: str) -> AsyncIterator[Broker]:
         yield broker
     finally:
         await broker.close()
+
+
+def _slices(records: Sequence[OutgoingRecord]) -> Iterator[list[OutgoingRecord]]:
+    """Runs of about SLICE_BYTES: a huge document's many messages need more than one timeout on a slow link."""
+    some: list[OutgoingRecord] = []
+    size = 0
+    for record in records:
+        some.append(record)
+        size += len(record.value)
+        if size >= SLICE_BYTES:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
 
 
 async def _send_all(producer: AIOKafkaProducer, records: Sequence[OutgoingRecord]) -> None:

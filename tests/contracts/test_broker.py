@@ -90,6 +90,14 @@ async def test_one_key_keeps_its_order(stand: Stand, topic: str) -> None:
     assert [r.offset for r in found] == [*range(40)]
 
 
+async def test_a_large_group_arrives_whole_and_in_order(stand: Stand, topic: str) -> None:
+    """More bytes than are sent at one time."""
+    await stand.broker.create_topic(topic, partitions=1, replication=1, config={})
+    values = [bytes([number]) * 900_000 for number in range(11)]
+    await stand.broker.publish([record(topic, value) for value in values])
+    assert [stored.value for stored in await stand.broker.read(topic)] == values
+
+
 async def test_publishing_nothing_is_fine(stand: Stand) -> None:
     await stand.broker.publish([])
 
