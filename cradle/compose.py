@@ -198,9 +198,16 @@ async def open_runtime(settings: Settings, flow: Topology) -> AsyncIterator["Run
                 poll_records=settings.poll_records,
                 poll_wait=settings.poll_wait,
                 drain_seconds=settings.drain_seconds,
-                health=(settings.health_host, settings.health_port) if settings.health_port else None,
+                health=_health_address(settings),
             ),
         )
+
+
+def _health_address(settings: Settings) -> tuple[str, int] | None:
+    """Host and port of the health endpoints; to a server an empty host means every interface."""
+    if not settings.health_port:
+        return None
+    return "" if settings.health_host == "all" else settings.health_host, settings.health_port
 
 
 @asynccontextmanager

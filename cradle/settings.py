@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     """Crashed children that `cradle run --all` starts again within ten minutes before it gives up."""
 
     health_host: str = "127.0.0.1"
-    """Address on which consumers answer /livez, /readyz and /metrics."""
+    """Address on which consumers answer /livez, /readyz and /metrics; `all` for every interface."""
     health_port: Annotated[int, Field(ge=0, le=65_000)] = 0
     """Port of the first consumer's health endpoints; the next ones count up. 0: none."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

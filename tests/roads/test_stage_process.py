@@ -16,7 +16,7 @@ from tests.roads.road import Road, wait_until
 
 def test_health_and_sigterm(new_home: Callable[[], Path]) -> None:
     port = free_port()
-    road = Road(new_home(), {"CRADLE_HEALTH_PORT": str(port)})
+    road = Road(new_home(), {"CRADLE_HEALTH_HOST": "all", "CRADLE_HEALTH_PORT": str(port)})
 
     def answer(path: str) -> tuple[int, str]:
         try:
