@@ -24,7 +24,7 @@ from urllib.parse import quote
 
 import psycopg
 
-from infra.local.processes import HOST, alive, free_port, private_folder, start_detached, wait_until
+from infra.local.processes import HOST, alive, free_port, listens, private_folder, start_detached, wait_until
 from schemas.errors import CradleError
 
 SYSTEM_USER: Final = "pgserver"
@@ -117,9 +117,10 @@ class EmbeddedPostgres:
     def _listening(self) -> dict[str, str]:
         if self._by_socket:
             return {"listen_addresses": "", "unix_socket_directories": "."}
-        port = str(free_port())
-        self._port_file.write_text(port)
-        return {"listen_addresses": HOST, "port": port, "unix_socket_directories": ""}
+        known = int(self._port_file.read_text()) if self._port_file.exists() else None
+        port = free_port() if known is None or listens(known) else known
+        self._port_file.write_text(str(port))
+        return {"listen_addresses": HOST, "port": str(port), "unix_socket_directories": ""}
 
     def _make_cluster(self) -> None:
         """Made aside and renamed, so that one cut off half-way is not taken for a cluster."""

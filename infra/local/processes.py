@@ -2,7 +2,9 @@
 
 # ruff: noqa: S603 (every command is spelt out here; none comes from a user)
 
+import contextlib
 import os
+import secrets
 import socket
 import subprocess
 import time
@@ -14,17 +16,23 @@ from schemas.errors import CradleError
 
 HOST: Final = "127.0.0.1"
 POLL_SECONDS: Final = 0.05
+PORTS: Final = range(20_000, 32_000)
 
 _children: Final[dict[int, subprocess.Popen[bytes]]] = {}
 """Servers this process has started: only their parent can tell one that ended from one that runs."""
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of 127.0.0.1 that nobody uses now.
+
+    From PORTS, below those that the system gives to outgoing connections: a server that is stopped for a while finds
+    its port free again.
+    """
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return port
 
 
 def listens(port: int) -> bool:

@@ -6,13 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
+import pytest
 from redis import Redis
 
 from infra.local import stack
 
 
-def test_up_is_idempotent_and_down_keeps_what_was_written(tmp_path: Path) -> None:
-    home = tmp_path / "home"
+@pytest.mark.parametrize("name", ["home", "long" * 30])
+def test_up_is_idempotent_and_down_keeps_what_was_written(tmp_path: Path, name: str) -> None:
+    """Under a path too long for a socket's address PostgreSQL listens on a port instead, and keeps that as well."""
+    home = tmp_path / name
     assert stack.endpoints(home) is None
     assert not stack.running(home)
     assert not stack.down(home)
