@@ -7,6 +7,7 @@ consumer would go on past the failed poll; so nothing is raised here, and an unf
 
 import asyncio
 import contextlib
+import gc
 import logging
 import random
 import time
@@ -88,6 +89,7 @@ class Worker:
                 await self._wait_for(Retryable("dependency.away", name="Kafka"))
         if self._stopping:
             return
+        gc.freeze()  # what is loaded by now stays: the collector need not look through it again at every turn
         self._watch_polls(self._consumer)
         _pace_empty_fetches(self._consumer)
         self.health.consuming = True
