@@ -90,8 +90,8 @@ class Delivery:
                         raise  # no outcome was made of it, so it may not count as finished
                     self._drop(records, delivered)  # the job was erased while the stage worked
                 if len(group) >= options.flush_outcomes or time.monotonic() - since >= options.flush_seconds:
-                    await self._flush(group, opened, delivered)
-                    group, since = [], time.monotonic()
+                    ready, group, since = group, [], time.monotonic()
+                    await self._flush(ready, opened, delivered)  # where it fails, the end does not try it again
         except Retryable as error:
             away = error
         await self._flush(group, opened, delivered)  # what the stage finished before its dependency went away
