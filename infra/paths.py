@@ -40,3 +40,12 @@ def file_path(url: str) -> Path:
     if encoded == url or not encoded.startswith("/") or "%00" in encoded:
         raise CradleError("settings.invalid", what="a file URL is file:// and an absolute path, as file:///srv/cradle")
     return Path(os.fsdecode(unquote_to_bytes(encoded)))
+
+
+def sync_folder(folder: Path) -> None:
+    """Returns once the folder's entries are on disk: a rename, link or unlink in it survives a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

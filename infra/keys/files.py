@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 from uuid import UUID
 
 from infra.keys import QUARANTINE
-from infra.paths import file_path
+from infra.paths import file_path, sync_folder
 from schemas.errors import CradleError, Permanent, Retryable
 from schemas.sealing import KEY_BYTES
 
@@ -66,7 +66,7 @@ class FileKeys:
             pass
         finally:
             aside.unlink()
-        _folder_to_disk(self._folder)
+        sync_folder(self._folder)
         if self._tombstone(key_id).exists():  # destroyed while we made it
             self._destroy(key_id)
             raise Permanent("key.destroyed")
@@ -89,7 +89,7 @@ class FileKeys:
         found = False
         for file in (self._key_file(key_id), *self._folder.glob(f".{key_id}.*")):  # and those a crash left aside
             found = _overwrite_and_unlink(file) or found
-        _folder_to_disk(self._folder)
+        sync_folder(self._folder)
         return found
 
     def _write_tombstone(self, key_id: str) -> None:
@@ -97,7 +97,7 @@ class FileKeys:
             _write_new(self._tombstone(key_id), b"")
         except FileExistsError:
             return
-        _folder_to_disk(self._folder)
+        sync_folder(self._folder)
 
     def _key_file(self, key_id: str) -> Path:
         return self._folder / f"{key_id}.key"
@@ -141,11 +141,3 @@ def _overwrite_and_unlink(path: Path) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _folder_to_disk(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from infra.paths import file_path
+from infra.paths import file_path, sync_folder
 from infra.staging.names import check_deletion, check_name, check_prefix
 from schemas.errors import CradleError, Permanent, Retryable
 
@@ -135,11 +135,7 @@ def _put_in_place(aside: Path, final: Path) -> None:
         aside.rename(final)
     except FileNotFoundError:  # deleted while it was written
         raise OSError("the unfinished object is gone") from None
-    folder = os.open(final.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(final.parent)
 
 
 def _entries(folder: Path, at: str) -> list[os.DirEntry[str]]:
