@@ -61,7 +61,8 @@ def wanted_topics(flow: Topology, *, replication: int) -> dict[str, Wanted]:
         found[name] = Wanted(topic.partitions, _config(topic, topic.retention) | durable)
         if flow.readers[name]:
             kept = max(topic.retention, DEAD_LETTER_SECONDS)
-            found[name + DEAD_LETTER_SUFFIX] = Wanted(DEAD_LETTER_PARTITIONS, _config(topic, kept) | durable)
+            letters = _config(topic, kept, spare=2 * BATCH_BYTES)  # of any record that its topic takes, and a postmark
+            found[name + DEAD_LETTER_SUFFIX] = Wanted(DEAD_LETTER_PARTITIONS, letters | durable)
     return found
 
 
@@ -97,11 +98,11 @@ async def apply(broker: Broker, flow: Topology, *, replication: int, dry_run: bo
     return changes
 
 
-def _config(topic: Topic, seconds: int) -> dict[str, str]:
+def _config(topic: Topic, seconds: int, spare: int = BATCH_BYTES) -> dict[str, str]:
     return {
         "retention.ms": str(seconds * 1000),
         "segment.ms": str(seconds * 1000 // SEGMENTS),
-        "max.message.bytes": str(topic.max_bytes + BATCH_BYTES),
+        "max.message.bytes": str(topic.max_bytes + spare),
     }
 
 

@@ -136,9 +136,9 @@ class Verdict:
     refused: Refused | None = None
 
 
-def refusal(event: DocumentsSubmitted, reference: DocumentReference, error: Permanent) -> Refused:
+def refusal(event: DocumentsSubmitted, reference: DocumentReference, error: Permanent, document: str) -> Refused:
     """The dead letter of one reference: the event with that piece alone."""
-    return Refused(event.model_copy(update={"documents": (reference,), "manifest": None}), error)
+    return Refused(event.model_copy(update={"documents": (reference,), "manifest": None}), error, document)
 
 
 def distinct(verdicts: Sequence[Verdict]) -> list[Verdict]:

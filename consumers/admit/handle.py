@@ -160,7 +160,7 @@ class _Submission:
         if error.code.startswith("key."):
             raise error  # the job is being erased: that is the event's end, not the document's fault
         failed = self._new(document, reference.path, DocumentState.FAILED, error.code, member=member)
-        return Verdict(failed, refused=core.refusal(self.event, reference, error))
+        return Verdict(failed, refused=core.refusal(self.event, reference, error, document))
 
     def _new(
         self,

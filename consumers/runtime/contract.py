@@ -55,6 +55,8 @@ class Refused:
     message: Message
     """Of the input's type, holding that piece alone."""
     error: Permanent
+    document: str | None = None
+    """The id of the document it is: what a redrive lets in anew."""
 
 
 @dataclass(frozen=True, slots=True)

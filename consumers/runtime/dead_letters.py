@@ -5,25 +5,23 @@ could not be opened, is sealed under the platform's quarantine key, headers and 
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
-
-import msgpack
-import zstandard
+from typing import Any, Final
 
 from consumers.runtime.opening import Opened, Unreadable
 from consumers.runtime.runtime import Runtime
 from infra.broker import OutgoingRecord, StoredRecord
 from infra.keys import QUARANTINE
-from schemas import envelope, ids, sealing
+from schemas import envelope, sealing
 from schemas.errors import Permanent
+from schemas.letters import QUARANTINED_CONTENT_TYPE, Postmark, WholeRecord, read_traceparent
 from schemas.messages import Message
 from schemas.topology import DEAD_LETTER_SUFFIX
 
-QUARANTINED_CONTENT_TYPE: Final = "application/vnd.cradle+quarantined"
 OUR_KEY: Final = re.compile(rb"[0-9a-z-]{1,63}")
 """Ids of customers, jobs and documents. Any other key is a stranger's: it may hold a path, and is not repeated."""
+LETTER_BYTES: Final = envelope.MAX_RECORD_BYTES + 16 * 1024
+"""A letter is a little larger than its message: other ids, and all that an event in JSON left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +32,8 @@ class Letter:
     number: int
     """0 for the input itself, from 1 for its pieces."""
     attempts: int
+    document: str | None = None
+    """The piece's document, where the input belongs to none."""
 
 
 async def seal_letter(stage: str, source: Opened, letter: Letter, runtime: Runtime) -> OutgoingRecord:
@@ -43,34 +43,45 @@ async def seal_letter(stage: str, source: Opened, letter: Letter, runtime: Runti
     """
     received = source.received
     key, key_id = await _key_for(source, runtime)
+    mark = Postmark(
+        message=received.id,
+        number=letter.number,
+        **_circumstances(stage, source.record, letter.error, letter.attempts, runtime),
+    )
     to = envelope.Address(
-        id=ids.message_id(received.job, f"{stage}{DEAD_LETTER_SUFFIX}", received.id, letter.number),
+        id=mark.letter(received.job),
         type=letter.message.TYPE,
         source=f"/cradle/{stage}",
         job=received.job,
         time=runtime.ports.clock(),
         key_id=key_id,
-        document=received.document,
-        traceparent=source.traceparent,
+        document=letter.document or received.document,
+        traceparent=source.traceparent or read_traceparent(source.record.headers),
     )
-    headers, value = envelope.close(letter.message, to, key=key, nonce=runtime.ports.entropy(sealing.NONCE_BYTES))
-    told = _told(stage, source.record, letter.error, letter.attempts, runtime)
-    return OutgoingRecord(source.record.topic + DEAD_LETTER_SUFFIX, _record_key(source.record), value, headers + told)
+    nonce = runtime.ports.entropy(sealing.NONCE_BYTES)
+    headers, value = envelope.close(letter.message, to, key=key, nonce=nonce, limit=LETTER_BYTES)
+    return _record(source.record, value, headers + mark.headers())
 
 
 async def seal_unreadable(stage: str, unreadable: Unreadable, runtime: Runtime) -> OutgoingRecord:
     """A record that could not be opened, whole, under the quarantine key."""
     record = unreadable.record
-    whole = msgpack.packb([record.key, [list(header) for header in record.headers], record.value], use_bin_type=True)
     value = sealing.seal(
         await runtime.keys.fetch(QUARANTINE),
-        zstandard.compress(whole),
+        WholeRecord(record.key, record.headers, record.value).packed(),
         associated=unreadable.id.bytes,
         nonce=runtime.ports.entropy(sealing.NONCE_BYTES),
     )
-    headers = {"ce_id": str(unreadable.id), "ce_keyid": QUARANTINE, "content-type": QUARANTINED_CONTENT_TYPE}
-    told = _told(stage, record, unreadable.error, 1, runtime)
-    return OutgoingRecord(record.topic + DEAD_LETTER_SUFFIX, _record_key(record), value, _encoded(headers) + told)
+    headers = {
+        "ce_id": str(unreadable.id),
+        "ce_keyid": QUARANTINE,
+        "content-type": QUARANTINED_CONTENT_TYPE,
+        "traceparent": read_traceparent(record.headers),
+    }
+    encoded = [(name, content.encode()) for name, content in headers.items() if content is not None]
+    told = _circumstances(stage, record, unreadable.error, 1, runtime)
+    mark = Postmark(message=unreadable.id, number=0, **told)
+    return _record(record, value, encoded + mark.headers())
 
 
 async def _key_for(source: Opened, runtime: Runtime) -> tuple[bytes, str]:
@@ -83,27 +94,22 @@ async def _key_for(source: Opened, runtime: Runtime) -> tuple[bytes, str]:
         return await runtime.keys.fetch(QUARANTINE), QUARANTINE
 
 
-def _told(
+def _circumstances(
     stage: str, record: StoredRecord, error: Permanent, attempts: int, runtime: Runtime
-) -> list[tuple[str, bytes]]:
-    return _encoded(
-        {
-            "cradle_code": error.code,
-            "cradle_error": error.sentence,
-            "cradle_stage": stage,
-            "cradle_attempts": str(attempts),
-            "cradle_topic": record.topic,
-            "cradle_partition": str(record.partition),
-            "cradle_offset": str(record.offset),
-            "cradle_first": str(record.timestamp_ms),
-            "cradle_last": str(int(runtime.ports.clock().timestamp() * 1000)),
-        }
-    )
+) -> dict[str, Any]:
+    return {
+        "code": error.code,
+        "error": error.sentence,
+        "stage": stage,
+        "attempts": attempts,
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "first_ms": record.timestamp_ms,
+        "last_ms": int(runtime.ports.clock().timestamp() * 1000),
+    }
 
 
-def _encoded(headers: Mapping[str, str]) -> list[tuple[str, bytes]]:
-    return [(name, value.encode()) for name, value in headers.items()]
-
-
-def _record_key(record: StoredRecord) -> bytes:
-    return record.key if record.key is not None and OUR_KEY.fullmatch(record.key) else b""
+def _record(source: StoredRecord, value: bytes, headers: list[tuple[str, bytes]]) -> OutgoingRecord:
+    key = source.key if source.key is not None and OUR_KEY.fullmatch(source.key) else b""
+    return OutgoingRecord(source.topic + DEAD_LETTER_SUFFIX, key, value, headers)

@@ -3,17 +3,16 @@
 Whatever a record's bytes are, it becomes exactly one of: opened, unreadable (dead letter) or skipped.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from consumers.runtime.contract import Jobs, Received
 from consumers.runtime.runtime import Runtime
 from infra.broker import StoredRecord
 from schemas import envelope
 from schemas.errors import Permanent
-from schemas.ids import NAMESPACE
+from schemas.letters import WholeRecord
 from schemas.messages import DocumentsSubmitted, Message
 from schemas.topology import Origin, Topic
 
@@ -88,7 +87,7 @@ async def _open_record(record: StoredRecord, topic: Topic, jobs: Jobs) -> Opened
     except Permanent as error:
         if error.code == "key.destroyed":
             return None
-        return Unreadable(record, _id_of_bytes(record), error)
+        return Unreadable(record, WholeRecord(record.key, record.headers, record.value).id(record.topic), error)
 
 
 def _open_clear(record: StoredRecord) -> Opened:
@@ -103,10 +102,3 @@ async def _open_sealed(record: StoredRecord, topic: Topic, jobs: Jobs) -> Opened
     if isinstance(message, DocumentsSubmitted) and message.job != address.job:
         raise Permanent("envelope.invalid", what="its customer and reference are of another job than its envelope")
     return Opened(record, Received(address.id, address.job, message, address.document), address.traceparent)
-
-
-def _id_of_bytes(record: StoredRecord) -> UUID:
-    digest = hashlib.sha256(record.value)
-    for name, content in sorted(record.headers):
-        digest.update(b"\0" + name.encode("utf-8", "surrogatepass") + b"\0" + content)
-    return uuid5(NAMESPACE, f"unreadable\0{record.topic}\0{digest.hexdigest()}")

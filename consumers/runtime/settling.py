@@ -70,7 +70,7 @@ async def _settle_done(stage: str, outcome: Done, source: Opened, attempt: int, 
         records.append(seal_message(output.message, topic=topic, key=key, to=to, runtime=runtime))
         opens += [ledger.Unit(to.id, reader, output.document) for reader in runtime.topology.readers[topic]]
     for number, piece in enumerate(outcome.refused, start=1):
-        letter = dead_letters.Letter(piece.message, piece.error, number, attempt)
+        letter = dead_letters.Letter(piece.message, piece.error, number, attempt, piece.document)
         records.append(await dead_letters.seal_letter(stage, source, letter, runtime))
     row = ledger.Outcome(
         message=received.id,
