@@ -12,7 +12,7 @@ from typing import Final
 from pydantic.fields import FieldInfo
 
 from cradle.settings import PREFIX, Settings
-from schemas import asyncapi, json_schemas
+from schemas import asyncapi, errors_page, json_schemas
 
 SETTINGS_PAGE: Final = Path(__file__).parents[1] / "docs" / "settings.md"
 HEAD: Final = """\
@@ -58,7 +58,12 @@ def write_settings(arguments: Sequence[str]) -> int:
     return 0
 
 
-GENERATORS: Final[tuple[Callable[[Sequence[str]], int], ...]] = (json_schemas.main, asyncapi.main, write_settings)
+GENERATORS: Final[tuple[Callable[[Sequence[str]], int], ...]] = (
+    json_schemas.main,
+    asyncapi.main,
+    errors_page.main,
+    write_settings,
+)
 
 
 def main(arguments: Sequence[str]) -> int:

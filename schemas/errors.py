@@ -5,7 +5,16 @@ content, because error texts reach logs and dead-letter headers in the clear; a 
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
+
+
+class Family(StrEnum):
+    """What an error means for the message at hand, and so what the runtime does about it."""
+
+    PERMANENT = "permanent"  # this message can never pass: dead letter
+    RETRYABLE = "retryable"  # it can pass later: the stage waits
+    USAGE = "usage"  # a command or a setting is wrong: no message is at hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +23,10 @@ class ErrorKind:
 
     sentence: str
     next_step: str
+    family: Family = Family.PERMANENT
+    storms: bool = False
+    """Many messages that fail with it at one time point at us, not at what was sent: then the stage pauses. Not so
+    where a customer may rightly send a thousand such documents."""
 
 
 CATALOGUE: Final[dict[str, ErrorKind]] = {
@@ -53,10 +66,12 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
     "staging.missing": ErrorKind(
         "A staged object is gone.",
         "Ingest the document again; check who else deletes from the staging store.",
+        storms=True,
     ),
     "staging.tampered": ErrorKind(
         "A staged object does not open under its job's key.",
         "Ingest the document again; check the store's access log.",
+        storms=True,
     ),
     "staging.name": ErrorKind("A staging name is malformed.", "Names are lower-case words and ids joined by '/'."),
     # -- customers, parameters, jobs --------------------------------------------------------------------------------
@@ -86,12 +101,20 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
         "The job has no document that could be baked.",
         "`cradle job {job}` tells why each failed; ingest again.",
     ),
+    "job.too-many-failed": ErrorKind(
+        "More of the job's documents failed than the customer allows.",
+        "`cradle dlq list --job {job}` tells why; mend the cause, then `cradle dlq redrive --job {job}`.",
+    ),
+    "job.cancelled": ErrorKind("The job was cancelled.", "Ingest the documents again for a new job."),
     "job.incomplete": ErrorKind(
         "The job's staged results are not whole: {what}.",
         "Check who else deletes from the staging store, then ingest the documents again.",
+        storms=True,
     ),
     "job.unfinished": ErrorKind(
-        "The job is not done after {seconds:g} s.", "It goes on by itself; wait again with `cradle wait {job}`."
+        "The job is not done after {seconds:g} s.",
+        "It goes on by itself; wait again with `cradle wait {job}`.",
+        family=Family.USAGE,
     ),
     "job.manifest": ErrorKind(
         "A second manifest disagrees with the first.", "A job closes once; use a new reference for a new job."
@@ -133,11 +156,19 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
     "document.broken": ErrorKind("The document cannot be read as {kind}.", "Open and save it again, then send it."),
     "document.no-text": ErrorKind("The document holds no text.", "Leave it out, or send a version with text."),
     # -- engines ----------------------------------------------------------------------------------------------------
+    "engine.busy": ErrorKind(
+        "The {name} engine lacks {what} just now.",
+        "It is tried again by itself; if it lasts, give the engine more of it, or run fewer workers beside it.",
+        family=Family.RETRYABLE,
+    ),
     "engine.unknown": ErrorKind("There is no {port} engine called {name!r}.", "Choose one of: {known}."),
-    "engine.missing": ErrorKind("The {name} engine needs {what}.", "Install it: pip install 'cradle[torch]'."),
+    "engine.missing": ErrorKind(
+        "The {name} engine needs {what}.", "Install it: pip install 'cradle[torch]'.", storms=True
+    ),
     "engine.weights": ErrorKind(
         "The weights of {name} are not those that are pinned.",
         "Reinstall the package or correct the pinned revision.",
+        storms=True,
     ),
     "engine.revision": ErrorKind(
         "A model of a hub needs its revision pinned, or its vectors could change from one day to the next.",
@@ -146,66 +177,116 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
     "engine.vectors": ErrorKind(
         "The {name} engine made a vector that is not {what}.",
         "Check the model with `cradle doctor`, then redrive the dead letters.",
+        storms=True,
     ),
     # -- the delivery -----------------------------------------------------------------------------------------------
     "delivery.unexpected": ErrorKind(
         "The {stage} stage failed {attempts} times with an error it does not know ({kind}).",
         "Read the log at that time, mend the cause, then redrive the dead letter.",
+        storms=True,
+    ),
+    "delivery.killer": ErrorKind(
+        "The {stage} stage's process died {strikes} times with this message alone in hand.",
+        "Look for the crash in the log at that time, mend the cause, then redrive the dead letter.",
+        storms=True,
+    ),
+    "delivery.storm": ErrorKind(
+        "The {stage} stage has paused: too many of its messages fail with {code}.",
+        "Mend the cause; docs/errors.md has what {code} means. The stage tries one message at a time and goes on once "
+        "one passes. CRADLE_STORM_LIMIT=0 lets it go on whatever fails.",
+        family=Family.RETRYABLE,
     ),
     "delivery.broken": ErrorKind(
         "The runtime itself failed on a poll ({kind}); it is tried again.",
         "Look for the log line at that time and report it: no message is lost, and none is to blame.",
+        family=Family.RETRYABLE,
     ),
     "dependency.away": ErrorKind(
-        "{name} does not answer.", "Start it, or correct its URL; `cradle doctor` checks each dependency."
+        "{name} does not answer.",
+        "Start it, or correct its URL; `cradle doctor` checks each dependency.",
+        family=Family.RETRYABLE,
+    ),
+    "dependency.busy": ErrorKind(
+        "{name} could not do it just now ({kind}).", "It is tried again by itself.", family=Family.RETRYABLE
+    ),
+    "dependency.full": ErrorKind(
+        "{name} is full.",
+        "Free space or raise the quota; the stage then goes on by itself.",
+        family=Family.RETRYABLE,
     ),
     "dependency.refused": ErrorKind(
-        "{name} refused a request: {kind}.", "Check its configuration and our permissions; `cradle doctor` helps."
+        "{name} refused a request: {kind}.",
+        "Check its configuration and our permissions; `cradle doctor` helps.",
+        family=Family.RETRYABLE,
     ),
-    "topic.missing": ErrorKind("There is no topic {topic!r}.", "Create it with `cradle topics apply`."),
+    "group.active": ErrorKind(
+        "Group {group} has consumers; Kafka moves its offsets only while it has none.",
+        "Stop the stage's workers, reset, and start them again.",
+    ),
+    "topic.missing": ErrorKind(
+        "There is no topic {topic!r}.", "Create it with `cradle topics apply`.", family=Family.RETRYABLE
+    ),
     "database.tables": ErrorKind(
         "The database lacks tables of this release.",
         "Migrate it: `cradle up` does; `cradle doctor` shows where it stands.",
+        family=Family.RETRYABLE,
     ),
     # -- the flow ---------------------------------------------------------------------------------------------------
-    "topology.invalid": ErrorKind("topics.yaml is not valid: {what}.", "Correct the entry it names."),
-    "topology.cycle": ErrorKind("The flow has a cycle: {path}.", "Let one of these stages write another topic."),
+    "topology.invalid": ErrorKind(
+        "topics.yaml is not valid: {what}.", "Correct the entry it names.", family=Family.USAGE
+    ),
+    "topology.cycle": ErrorKind(
+        "The flow has a cycle: {path}.", "Let one of these stages write another topic.", family=Family.USAGE
+    ),
     "topology.unread": ErrorKind(
         "Nobody reads topic {topic!r}.",
         "Add it to a stage's `reads`, mark it `reserved: true`, or delete it.",
+        family=Family.USAGE,
     ),
     "topology.unwritten": ErrorKind(
         "Nobody writes topic {topic!r}, which stage {stage!r} reads.",
         "Add it to a stage's `writes`, or state its `origin`.",
+        family=Family.USAGE,
     ),
     "topology.no-folder": ErrorKind(
-        "Stage {stage!r} has no folder.", "Add consumers/{stage}/ with a `stage` function."
+        "Stage {stage!r} has no folder.", "Add consumers/{stage}/ with a `stage` function.", family=Family.USAGE
     ),
-    "topology.unknown-topic": ErrorKind("Stage {stage!r} names topic {topic!r}, which is not declared.", "Declare it."),
+    "topology.unknown-topic": ErrorKind(
+        "Stage {stage!r} names topic {topic!r}, which is not declared.", "Declare it.", family=Family.USAGE
+    ),
     "topology.partitions": ErrorKind(
         "Topic {topic!r} has {found} partitions; {wanted} were asked for, and Kafka cannot remove any.",
         "Raise `partitions` in topics.yaml, or make a new topic.",
+        family=Family.USAGE,
     ),
     # -- settings and wrong use -------------------------------------------------------------------------------------
     "settings.invalid": ErrorKind(
-        "A setting is not valid: {what}.", "`cradle doctor --settings` shows where each came from."
+        "A setting is not valid: {what}.", "`cradle doctor --settings` shows where each came from.", family=Family.USAGE
     ),
     "settings.scheme": ErrorKind(
-        "No {port} adapter opens {scheme!r}.", "Use one of: {known}; the setting is CRADLE_{setting}."
+        "No {port} adapter opens {scheme!r}.",
+        "Use one of: {known}; the setting is CRADLE_{setting}.",
+        family=Family.USAGE,
     ),
     "stack.down": ErrorKind(
         "No broker or database is set, and the embedded ones were never started.",
         "Start them with `cradle up`, or set CRADLE_BROKER_URL and its companions.",
+        family=Family.USAGE,
     ),
     "workers.crashed": ErrorKind(
         "Consumers crashed more than {limit} times in ten minutes; all were stopped.",
         "Read the log above for the cause, then run `cradle run --all` again.",
+        family=Family.USAGE,
     ),
-    "stage.unknown": ErrorKind("There is no stage {stage!r}.", "Choose one of: {known}."),
-    "service.start": ErrorKind("{name} did not start or stop in time.", "Read its log: {log}"),
-    "service.missing": ErrorKind("{name} needs {what}.", "Install it: {how}."),
-    "image.unknown": ErrorKind("There is no image for {name!r}.", "`cradle jobs` lists what has been baked."),
-    "image.broken": ErrorKind("The image is not one of ours or is damaged: {what}.", "Bake the job again."),
+    "stage.unknown": ErrorKind("There is no stage {stage!r}.", "Choose one of: {known}.", family=Family.USAGE),
+    "service.start": ErrorKind("{name} did not start or stop in time.", "Read its log: {log}", family=Family.USAGE),
+    "service.missing": ErrorKind("{name} needs {what}.", "Install it: {how}.", family=Family.USAGE),
+    "image.unknown": ErrorKind(
+        "There is no image for {name!r}.", "`cradle jobs` lists what has been baked.", family=Family.USAGE
+    ),
+    "image.broken": ErrorKind(
+        "The image is not one of ours or is damaged: {what}.", "Bake the job again.", family=Family.USAGE
+    ),
 }
 
 
