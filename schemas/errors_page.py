@@ -26,7 +26,7 @@ document's path or content.
 | family | what it means | what the runtime does |
 | --- | --- | --- |
 | permanent | this message can never pass | a dead letter at once; its neighbours go on |
-| retryable | it can pass later; no message is to blame | the stage pauses, says what it waits for, and goes on by itself |
+| retryable | it can pass later; no message is to blame | the stage waits, says for what, and goes on by itself |
 | usage | a command or a setting is wrong | the command fails and says what to do next |
 
 An error that is not in this list is tried three times and then becomes `delivery.unexpected`. Codes marked * pause the
