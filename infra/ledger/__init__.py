@@ -34,6 +34,11 @@ DEFAULT_RETENTION: Final = timedelta(hours=24)
 LONGEST_WORK: Final = timedelta(days=7)
 """How long after its opening a job that is closed but not yet baked is due: its retention must not cut work short."""
 
+ADMIT: Final = "admit"
+"""The stage that meets documents, and so the one to meet them again."""
+BAKE: Final = "bake"
+"""The stage that reads announcements, which no unit stands for: a job is complete before it."""
+
 
 class JobState(StrEnum):
     OPEN = "open"  # no manifest yet
@@ -64,6 +69,25 @@ class NewJob:
     parent: UUID | None = None
     retain_until: datetime | None = None
     """When to erase it if it is never baked; None: DEFAULT_RETENTION after `opened_at`."""
+    max_failed: "Limit | None" = None
+    """How many documents may fail before the job as a whole does; None: all but one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A count of documents, or a share of those the job knows; exactly one of the two."""
+
+    count: int | None = None
+    share: float | None = None
+    """From 0 to 1."""
+
+    def __post_init__(self) -> None:
+        if (self.count is None) == (self.share is None):
+            raise ValueError("a limit is a count or a share")
+
+    def most(self, documents: int) -> float:
+        """How many of that many documents may fail."""
+        return self.count if self.share is None else self.share * documents  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +198,42 @@ class JobView:
     retain_until: datetime
     chunks: int | None = None
     """How many the newest image holds; None before it is baked."""
+    max_failed: Limit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a worker finds when it takes messages in hand."""
+
+    finished: frozenset[UUID]
+    """Have an outcome at this stage; not taken."""
+    suspects: Mapping[UUID, int]
+    """Were still in the hand of another worker, which may have died of them, or have strikes: how often each killed a
+    process when it was alone in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkRow:
+    """A unit of work as it stands."""
+
+    message: UUID
+    stage: str
+    document: str | None
+    opened: bool
+    finished: bool
+    code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StageProgress:
+    """How far one stage of one running job is."""
+
+    job: UUID
+    customer: str
+    stage: str
+    open_documents: int
+    """Documents with an open unit at this stage."""
+    open_units: int
 
 
 class Ledger(Protocol):
@@ -194,11 +254,79 @@ class Ledger(Protocol):
 
         A failed outcome marks its document failed, and a failed document stays failed; any other is done once it has
         been let in and no unit of its own is open. A job that completes here is announced (outbox); one that completes
-        without a single document that is done becomes FAILED with reason `job.empty` and is not announced.
+        without a single document that is done becomes FAILED with reason `job.empty`, one of which more documents
+        failed than it allows FAILED with `job.too-many-failed`; neither is announced.
         The first manifest recorded counts; a later one that differs is ignored (`admit` refuses it beforehand).
         A job that is over stays so: counters still move, its state does not. For a job the ledger does not know the
         outcome is kept and nothing else moves. An erased job keeps no path of a document met afterwards.
         """
+
+    # -- in hand: which messages a process died of ------------------------------------------------------------------
+
+    async def take(self, stage: str, messages: Sequence[UUID], *, worker: UUID, now: datetime) -> Taken:
+        """Notes that `worker` (an id drawn anew at each start of a process) works on what of these is not finished.
+
+        An outcome that is recorded puts its message down. This is kept in an unlogged table: a crash of the database
+        forgets it, which costs nothing but a suspicion.
+        """
+
+    async def put_down(self, stage: str, messages: Sequence[UUID], *, worker: UUID) -> None:
+        """The worker lives and has let go of these without an outcome. Strikes stay."""
+
+    async def strike(self, stage: str, message: UUID) -> int:
+        """The message was alone in a process that died. Returns how often that has happened by now."""
+
+    # -- mending ----------------------------------------------------------------------------------------------------
+
+    async def redrive(self, stage: str, message: UUID, *, job: UUID, now: datetime) -> bool:
+        """A failed unit is open again, its document too unless another of its messages failed, and the job PROCESSING
+        (OPEN without a manifest), so that its next completion is the next generation. What is to be baked is withdrawn.
+
+        A failed announcement (`bake`) makes the job COMPLETE again, of the same generation. Of no job (NO_JOB) only the
+        outcome is dropped. True if the message is now to be worked on: also where it was open already, so that a crash
+        after this call is mended by calling again; False where it is done. Raises Permanent `job.erased`, also for a
+        cancelled job.
+        """
+
+    async def readmit(self, job: UUID, documents: Sequence[str], *, event: UUID, now: datetime) -> None:
+        """The documents are to be admitted anew, by the message `event` at `admit`.
+
+        Their units and failures are dropped and they count as not met, so the job waits for them; a member stays a
+        member. `event` is opened as a unit of no document. The job is PROCESSING (OPEN without a manifest). Twice is
+        harmless. Raises Permanent `job.erased`, also for a cancelled job.
+        """
+
+    async def announce_again(self, job: UUID) -> bool:
+        """Puts a COMPLETE job's announcement back into the outbox; False for any other job."""
+
+    async def cancelled(self, job: UUID, *, now: datetime) -> None:
+        """The job is CANCELLED (reason `job.cancelled`) unless it is erased; its announcement is taken back.
+
+        Erasing it later leaves it CANCELLED, with `erased_at`.
+        """
+
+    async def discard(self, letters: Sequence[UUID], *, now: datetime) -> None:
+        """Dead letters that an operator has dealt with: by their own ids. Twice is harmless."""
+
+    async def discarded(self, letters: Sequence[UUID]) -> set[UUID]:
+        """Which of these were discarded."""
+
+    async def outcomes(self, stage: str, messages: Sequence[UUID]) -> dict[UUID, str | None]:
+        """Of those of these messages that have an outcome at the stage: its code, None for done."""
+
+    async def work(self, job: UUID, *, open_only: bool = False) -> list[WorkRow]:
+        """The job's units by stage and message; with `open_only` those that are opened and not finished."""
+
+    async def running(self) -> list[StageProgress]:
+        """Of every open and processing job: each stage with open units."""
+
+    async def forget(self, *, erased_before: datetime) -> int:
+        """Deletes all that is known of jobs erased before then; returns how many.
+
+        Outcomes of no known job, notes of what is in hand, and discarded letters go where they are as old.
+        """
+
+    # -- completion -------------------------------------------------------------------------------------------------
 
     async def announcements(self) -> list[Announcement]:
         """Completed jobs whose `bake-ready` is not known to be published, oldest first."""

@@ -16,6 +16,8 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from infra.ledger import (
+    ADMIT,
+    BAKE,
     DEFAULT_RETENTION,
     LONGEST_WORK,
     Announcement,
@@ -24,9 +26,13 @@ from infra.ledger import (
     ImageRecord,
     JobState,
     JobView,
+    Limit,
     NewDocument,
     NewJob,
     Outcome,
+    StageProgress,
+    Taken,
+    WorkRow,
 )
 from infra.postgres import Database, Statements, load_queries
 from schemas.errors import Permanent
@@ -58,6 +64,8 @@ class PostgresLedger:
             parent=job.parent,
             opened_at=job.opened_at,
             retain_until=job.retain_until or job.opened_at + DEFAULT_RETENTION,
+            max_failed_count=job.max_failed.count if job.max_failed else None,
+            max_failed_share=job.max_failed.share if job.max_failed else None,
         )
         return await self.job(job.id)
 
@@ -73,6 +81,69 @@ class PostgresLedger:
         if once:
             async with self._database.transaction() as statements:
                 await _record(statements, stage, list(once.values()), now)
+
+    async def take(self, stage: str, messages: Sequence[UUID], *, worker: UUID, now: datetime) -> Taken:
+        rows = await self._database.fetch("take", stage=stage, messages=list(messages), worker=worker, now=now)
+        return Taken(
+            finished=frozenset(row["message"] for row in rows if row["finished"]),
+            suspects={row["message"]: row["strikes"] for row in rows if not row["finished"]},
+        )
+
+    async def put_down(self, stage: str, messages: Sequence[UUID], *, worker: UUID) -> None:
+        await self._database.fetch("put_down", stage=stage, messages=list(messages), worker=worker)
+
+    async def strike(self, stage: str, message: UUID) -> int:
+        (row,) = await self._database.fetch("strike", stage=stage, message=message)
+        return int(row["strikes"])
+
+    async def redrive(self, stage: str, message: UUID, *, job: UUID, now: datetime) -> bool:
+        async with self._database.transaction() as statements:
+            standing = await _lock_job(statements, job, now)
+            if standing is None:
+                return await _forget_failure(statements, stage, message)
+            if stage == BAKE:
+                return await _redrive_announcement(statements, job, message, standing)
+            return await _redrive_unit(statements, stage, message, job)
+
+    async def readmit(self, job: UUID, documents: Sequence[str], *, event: UUID, now: datetime) -> None:
+        async with self._database.transaction() as statements:
+            if await _lock_job(statements, job, now) is None:
+                raise Permanent("job.unknown", job=job)
+            await _readmit(statements, job, documents, event)
+
+    async def announce_again(self, job: UUID) -> bool:
+        return bool(await self._database.fetch("announce_again", job=job))
+
+    async def cancelled(self, job: UUID, *, now: datetime) -> None:
+        async with self._database.transaction() as statements:
+            await statements.fetch("cancel_job", job=job)
+            await statements.fetch("withdraw_announcements", job=job)
+
+    async def discard(self, letters: Sequence[UUID], *, now: datetime) -> None:
+        await self._database.fetch("discard", letters=list(letters), now=now)
+
+    async def discarded(self, letters: Sequence[UUID]) -> set[UUID]:
+        return {row["letter"] for row in await self._database.fetch("discarded", letters=list(letters))}
+
+    async def outcomes(self, stage: str, messages: Sequence[UUID]) -> dict[UUID, str | None]:
+        rows = await self._database.fetch("outcomes", stage=stage, messages=list(messages))
+        return {row["message"]: row["code"] for row in rows}
+
+    async def work(self, job: UUID, *, open_only: bool = False) -> list[WorkRow]:
+        return [WorkRow(**row) for row in await self._database.fetch("open_units" if open_only else "work", job=job)]
+
+    async def running(self) -> list[StageProgress]:
+        return [StageProgress(**row) for row in await self._database.fetch("running")]
+
+    async def forget(self, *, erased_before: datetime) -> int:
+        async with self._database.transaction() as statements:
+            jobs = [row["id"] for row in await statements.fetch("old_jobs", before=erased_before)]
+            for name in ("forget_all_documents", "forget_progress", "forget_outbox", "forget_jobs"):
+                await statements.fetch(name, jobs=jobs)
+            await statements.fetch("forget_work", jobs=jobs, before=erased_before)
+            await statements.fetch("forget_in_hand", before=erased_before)
+            await statements.fetch("forget_discarded", before=erased_before)
+        return len(jobs)
 
     async def announcements(self) -> list[Announcement]:
         return [Announcement(**row) for row in await self._database.fetch("announcements")]
@@ -133,7 +204,24 @@ class PostgresLedger:
 
 
 def _view(row: DictRow) -> JobView:
-    return JobView(**row | {"state": JobState(row["state"])})
+    count, share = row.pop("max_failed_count"), row.pop("max_failed_share")
+    limit = None if count is None and share is None else Limit(count, share)
+    return JobView(**row | {"state": JobState(row["state"]), "max_failed": limit})
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """A unit that is to be worked on again, as it stands."""
+
+    document: str | None = None
+    items: int = 0
+    code: str | None = None
+    opened: bool = False
+    finished: bool = False
+
+    @property
+    def done(self) -> bool:
+        return self.finished and self.code is None
 
 
 @dataclass(slots=True)
@@ -150,9 +238,10 @@ _Moves = dict[tuple[UUID, str], _DocumentMove]
 
 async def _record(statements: Statements, stage: str, outcomes: list[Outcome], now: datetime) -> None:
     """The steps of one transaction. Counters move for outcomes that are new and jobs that exist, for nothing else."""
-    states = {row["id"]: row["state"] for row in await statements.fetch("lock_jobs", jobs=_unique_jobs(outcomes))}
+    known = await statements.fetch("lock_jobs", jobs=_unique_jobs(outcomes))
+    erased = {row["id"]: row["erased_at"] is not None for row in known}
     fresh = await _finish_work(statements, stage, outcomes, now)
-    counted = [outcome for outcome in outcomes if outcome.message in fresh and outcome.job in states]
+    counted = [outcome for outcome in outcomes if outcome.message in fresh and outcome.job in erased]
     if not counted:
         return
     open_work: Counter[tuple[UUID, str | None]] = Counter()
@@ -161,7 +250,7 @@ async def _record(statements: Statements, stage: str, outcomes: list[Outcome], n
         open_work[outcome.job, unit["document"]] -= unit["opened"]
     for row in await _open_work(statements, counted):
         open_work[row["job"], row["document"]] += 1
-    changes = await _move_documents(statements, stage, _document_moves(counted, open_work), states)
+    changes = await _move_documents(statements, stage, _document_moves(counted, open_work), erased)
     await _move_jobs(statements, counted, open_work, changes, now)
     await _add_progress(statements, stage, counted)
 
@@ -214,7 +303,7 @@ def _document_moves(outcomes: Sequence[Outcome], open_work: Mapping[tuple[UUID, 
 
 
 async def _move_documents(
-    statements: Statements, stage: str, moves: _Moves, states: Mapping[UUID, str]
+    statements: Statements, stage: str, moves: _Moves, erased: Mapping[UUID, bool]
 ) -> dict[UUID, DictRow]:
     """By how much each job's counts of documents change."""
     if not moves:
@@ -228,7 +317,7 @@ async def _move_documents(
         **keys,
         introduced=[one is not None for one in introductions],
         sealed_paths=[
-            one.sealed_path if one is not None and states[job] != JobState.ERASED else b""
+            one.sealed_path if one is not None and not erased[job] else b""
             for one, (job, _) in zip(introductions, moves, strict=True)
         ],
         members=[one is not None and one.member for one in introductions],
@@ -284,3 +373,82 @@ async def _add_progress(statements: Statements, stage: str, outcomes: Sequence[O
 
 def _unique_jobs(outcomes: Sequence[Outcome]) -> list[UUID]:
     return list(dict.fromkeys(outcome.job for outcome in outcomes))
+
+
+async def _lock_job(statements: Statements, job: UUID, now: datetime) -> DictRow | None:
+    """The job that is to be mended as it stands; None if there is none."""
+    rows = await statements.fetch("lock_job", job=job)
+    if rows and rows[0]["state"] in (JobState.ERASED, JobState.CANCELLED):
+        raise Permanent("job.erased", when=rows[0]["erased_at"] or now)
+    return rows[0] if rows else None
+
+
+async def _unit(statements: Statements, stage: str, message: UUID) -> _Unit:
+    """As it stands; one that nobody heard of is neither opened nor finished."""
+    rows = await statements.fetch("unit", stage=stage, message=message)
+    return _Unit(**rows[0]) if rows else _Unit()
+
+
+async def _redrive_unit(statements: Statements, stage: str, message: UUID, job: UUID) -> bool:
+    unit = await _unit(statements, stage, message)
+    if unit.done:
+        return False
+    await _resume(statements, job, await _reopen(statements, stage, message, job, unit))
+    return True
+
+
+async def _readmit(statements: Statements, job: UUID, documents: Sequence[str], event: UUID) -> None:
+    unit = await _unit(statements, ADMIT, event)
+    if unit.done:
+        return
+    change = await _reopen(statements, ADMIT, event, job, unit)
+    (dropped,) = await statements.fetch("drop_units", job=job, documents=list(documents))
+    (forgotten,) = await statements.fetch("forget_documents", job=job, documents=list(documents))
+    change.update(forgotten)
+    change["open_work"] -= dropped["open"]
+    await _resume(statements, job, change)
+
+
+async def _reopen(statements: Statements, stage: str, message: UUID, job: UUID, unit: _Unit) -> Counter[str]:
+    """Opens the unit unless it is open; returns by how much the job's counters change."""
+    change: Counter[str] = Counter()
+    if unit.opened and not unit.finished:
+        return change
+    await statements.fetch("reopen_unit", stage=stage, message=message, job=job)
+    change["open_work"] += 1
+    if unit.finished:
+        await statements.fetch("uncount", job=job, stage=stage, items=unit.items)
+    if unit.document is not None:
+        about = {"job": job, "document": unit.document, "stage": stage, "code": unit.code}
+        change.update(*await statements.fetch("reopen_document", **about))
+    return change
+
+
+async def _resume(statements: Statements, job: UUID, change: Mapping[str, int]) -> None:
+    counters = ("sources", "total", "done", "failed", "open_work")
+    await statements.fetch("resume_job", job=job, **{name: change.get(name, 0) for name in counters})
+    await statements.fetch("withdraw_announcements", job=job)
+
+
+async def _redrive_announcement(statements: Statements, job: UUID, message: UUID, standing: DictRow) -> bool:
+    state = JobState(standing["state"])
+    if state is JobState.FAILED and not standing["ready"]:  # its next completion is announced anew
+        await _resume(statements, job, {})
+        return False
+    failed_late = state is JobState.FAILED and standing["generation"] > 0 and not standing["refused"]
+    if not (failed_late or state is JobState.COMPLETE) or not await _forget_failure(statements, BAKE, message, job):
+        return False
+    await statements.fetch("complete_again", job=job)
+    return True
+
+
+async def _forget_failure(statements: Statements, stage: str, message: UUID, job: UUID | None = None) -> bool:
+    """Drops a failed outcome; False where it is done."""
+    unit = await _unit(statements, stage, message)
+    if unit.done:
+        return False
+    if unit.finished:
+        await statements.fetch("drop_unit", stage=stage, message=message)
+        if job is not None:
+            await statements.fetch("uncount", job=job, stage=stage, items=unit.items)
+    return True

@@ -48,7 +48,10 @@ async def ledger(request: pytest.FixtureRequest) -> AsyncIterator[Ledger]:
     if request.param == "postgresql":
         url = request.getfixturevalue("migrated_url")
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("TRUNCATE ledger.jobs, ledger.documents, ledger.work, ledger.progress, ledger.outbox")
+            connection.execute(
+                "TRUNCATE ledger.jobs, ledger.documents, ledger.work, ledger.progress, ledger.outbox, ledger.in_hand,"
+                " ledger.discarded"
+            )
     async with open_ledger(url) as opened:
         yield opened
 

@@ -1,8 +1,9 @@
 -- name: open_job
 -- Records a job unless it is known.
-INSERT INTO ledger.jobs (id, customer, reference, parameters, fingerprint, parent, opened_at, retain_until)
+INSERT INTO ledger.jobs (id, customer, reference, parameters, fingerprint, parent, opened_at, retain_until,
+                         max_failed_count, max_failed_share)
 VALUES (%(id)s, %(customer)s, %(reference)s, %(parameters)s, %(fingerprint)s, %(parent)s, %(opened_at)s,
-        %(retain_until)s)
+        %(retain_until)s, %(max_failed_count)s, %(max_failed_share)s)
 ON CONFLICT (id) DO NOTHING;
 
 -- name: bake_job
@@ -19,15 +20,31 @@ SET state = 'failed', reason = %(reason)s
 WHERE id = %(job)s AND state IN ('open', 'processing', 'complete');
 
 -- name: withdraw_announcements
--- A job that failed or was erased has nothing to bake.
+-- Only a complete job has something to bake.
 DELETE FROM ledger.outbox
 USING ledger.jobs
-WHERE outbox.job = %(job)s AND jobs.id = outbox.job AND jobs.state IN ('failed', 'erased');
+WHERE outbox.job = %(job)s AND jobs.id = outbox.job AND jobs.state <> 'complete';
+
+-- name: announce_again
+-- Puts a complete job's announcement back.
+INSERT INTO ledger.outbox (job, generation, completed_at)
+SELECT id, generation, completed_at
+FROM ledger.jobs
+WHERE id = %(job)s AND state = 'complete'
+FOR UPDATE
+ON CONFLICT (job, generation) DO UPDATE SET completed_at = excluded.completed_at
+RETURNING job;
+
+-- name: cancel_job
+-- The job is cancelled, unless it is erased.
+UPDATE ledger.jobs
+SET state = 'cancelled', reason = 'job.cancelled'
+WHERE id = %(job)s AND state NOT IN ('cancelled', 'erased');
 
 -- name: erase_job
--- The job is erased; the first time counts.
+-- The job is erased; the first time counts. A cancelled one stays cancelled.
 UPDATE ledger.jobs
-SET state = 'erased', erased_at = coalesce(erased_at, %(now)s)
+SET state = CASE state WHEN 'cancelled' THEN state ELSE 'erased' END, erased_at = coalesce(erased_at, %(now)s)
 WHERE id = %(job)s;
 
 -- name: drop_paths

@@ -4,6 +4,43 @@ SELECT message
 FROM ledger.work
 WHERE message = ANY(%(messages)s::uuid[]) AND stage = %(stage)s AND finished_at IS NOT NULL;
 
+-- name: outcomes
+-- What became of these messages at the stage.
+SELECT message, code
+FROM ledger.work
+WHERE message = ANY(%(messages)s::uuid[]) AND stage = %(stage)s AND finished_at IS NOT NULL;
+
+-- name: work
+-- The job's units.
+SELECT message, stage, document, source IS NOT NULL AS opened, finished_at IS NOT NULL AS finished, code
+FROM ledger.work
+WHERE job = %(job)s
+ORDER BY stage COLLATE "C", message;
+
+-- name: open_units
+-- The job's units that are opened and not finished.
+SELECT message, stage, document, true AS opened, false AS finished, code
+FROM ledger.work
+WHERE job = %(job)s AND source IS NOT NULL AND finished_at IS NULL
+ORDER BY stage COLLATE "C", message;
+
+-- name: running
+-- What is open at each stage of the running jobs.
+SELECT work.job, jobs.customer, work.stage,
+       count(DISTINCT work.document) AS open_documents,
+       count(*) AS open_units
+FROM ledger.work
+JOIN ledger.jobs ON jobs.id = work.job
+WHERE jobs.state IN ('open', 'processing') AND work.source IS NOT NULL AND work.finished_at IS NULL
+GROUP BY work.job, jobs.customer, work.stage
+ORDER BY work.job, work.stage COLLATE "C";
+
+-- name: discarded
+-- Which of these dead letters were dealt with.
+SELECT letter
+FROM ledger.discarded
+WHERE letter = ANY(%(letters)s::uuid[]);
+
 -- name: erased_jobs
 -- Which of these jobs take no further records.
 SELECT id
@@ -18,12 +55,13 @@ JOIN ledger.jobs ON jobs.id = outbox.job
 ORDER BY outbox.completed_at, outbox.job, outbox.generation;
 
 -- name: due_for_erasure
--- Jobs whose retention is over, oldest first; those at work once the longest time for that is over too.
+-- Jobs whose retention is over, oldest first; those at work once the longest time for that is over too, cancelled ones
+-- at once.
 SELECT id
 FROM ledger.jobs
-WHERE state <> 'erased'
-    AND retain_until <= %(now)s
-    AND (state NOT IN ('processing', 'complete') OR opened_at <= %(opened_before)s)
+WHERE erased_at IS NULL
+    AND (state = 'cancelled'
+         OR retain_until <= %(now)s AND (state NOT IN ('processing', 'complete') OR opened_at <= %(opened_before)s))
 ORDER BY retain_until, id;
 
 -- name: open_documents

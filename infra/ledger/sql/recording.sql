@@ -1,14 +1,26 @@
 -- name: lock_jobs
 -- Locks the jobs in order of their ids, so that two polls never wait for each other. What follows sees all that was
 -- recorded before, because each statement takes its own snapshot. Returns the jobs that exist.
-SELECT id, state
+SELECT id, erased_at
 FROM ledger.jobs
 WHERE id = ANY(%(jobs)s::uuid[])
 ORDER BY id
 FOR UPDATE;
 
 -- name: finish_work
--- Stores outcomes that are not known yet; returns those alone, with what the unit said when it was opened.
+-- Stores outcomes that are not known yet; returns those alone, with what the unit said when it was opened. Whoever had
+-- the messages in hand has put them down.
+WITH held AS (
+    SELECT message
+    FROM ledger.in_hand
+    WHERE message = ANY(%(messages)s::uuid[]) AND stage = %(stage)s
+    ORDER BY message
+    FOR UPDATE
+), put_down AS (
+    DELETE FROM ledger.in_hand
+    USING held
+    WHERE in_hand.message = held.message AND in_hand.stage = %(stage)s
+)
 INSERT INTO ledger.work AS unit (message, stage, job, document, finished_at, items, code)
 SELECT message, %(stage)s, job, document, %(now)s, items, code
 FROM unnest(%(messages)s::uuid[], %(jobs)s::uuid[], %(documents)s::text[], %(items)s::integer[], %(codes)s::text[])
@@ -44,12 +56,13 @@ ON CONFLICT (job, id) DO NOTHING;
 
 -- name: move_documents
 -- Introduces documents (the first introduction counts), marks failures (the first counts) and moves open work.
--- Returns by how much each job's counts of documents change. A document that nobody has met has no state.
+-- Returns by how much each job's counts of documents change. A document that nobody has met has no state. What a
+-- document was met as first stays, member or source.
 WITH changed AS (
     UPDATE ledger.documents AS document
     SET met = document.met OR move.introduced,
         sealed_path = CASE WHEN document.met THEN document.sealed_path ELSE move.sealed_path END,
-        member = CASE WHEN document.met THEN document.member ELSE move.member END,
+        member = CASE WHEN document.met OR document.met_before THEN document.member ELSE move.member END,
         archive = CASE WHEN document.met THEN document.archive ELSE move.archive END,
         code = coalesce(document.code, CASE WHEN NOT document.met THEN move.refusal END, move.failure),
         stage = CASE
@@ -63,10 +76,13 @@ WITH changed AS (
             AS move (job, id, introduced, sealed_path, member, archive, refusal, failure, open_work)
         JOIN ledger.documents AS before USING (job, id)
     WHERE document.job = move.job AND document.id = move.id
-    RETURNING document.job, document.member, before.state AS old, document.state AS new
+    RETURNING document.job,
+              document.member AND NOT document.met_before AS uncounted,
+              before.state AS old,
+              document.state AS new
 )
 SELECT job,
-       count(*) FILTER (WHERE old IS NULL AND new IS NOT NULL AND NOT member) AS sources,
+       count(*) FILTER (WHERE old IS NULL AND new IS NOT NULL AND NOT uncounted) AS sources,
        count(*) FILTER (WHERE old IS NULL AND new <> 'expanded') AS total,
        count(*) FILTER (WHERE new = 'done') - count(*) FILTER (WHERE old = 'done') AS done,
        count(*) FILTER (WHERE new = 'failed') - count(*) FILTER (WHERE old = 'failed') AS failed
@@ -83,13 +99,16 @@ WITH moved AS (
            job.total + move.total AS total,
            job.done + move.done AS done,
            job.failed + move.failed AS failed,
-           job.open_work + move.open_work AS open_work
+           job.open_work + move.open_work AS open_work,
+           coalesce(job.max_failed_count, job.max_failed_share * (job.total + move.total)) AS most_failed
     FROM ledger.jobs AS job
     JOIN unnest(%(jobs)s::uuid[], %(manifests)s::integer[], %(sources)s::integer[], %(total)s::integer[],
                 %(done)s::integer[], %(failed)s::integer[], %(open_work)s::integer[])
         AS move (id, manifest, sources, total, done, failed, open_work) USING (id)
 ), ended AS (
-    SELECT id, state IN ('open', 'processing') AND sources >= manifest AND open_work = 0 AS now
+    SELECT id,
+           coalesce(state IN ('open', 'processing') AND sources >= manifest AND open_work = 0, false) AS now,
+           CASE WHEN done = 0 THEN 'job.empty' WHEN failed > most_failed THEN 'job.too-many-failed' END AS reason
     FROM moved
 ), settled AS (
     UPDATE ledger.jobs AS job
@@ -100,17 +119,17 @@ WITH moved AS (
         failed = moved.failed,
         open_work = moved.open_work,
         state = CASE
-            WHEN ended.now AND moved.done > 0 THEN 'complete'
+            WHEN ended.now AND ended.reason IS NULL THEN 'complete'
             WHEN ended.now THEN 'failed'
             WHEN moved.state = 'open' AND moved.manifest IS NOT NULL THEN 'processing'
             ELSE moved.state
         END,
-        reason = CASE WHEN ended.now AND moved.done = 0 THEN 'job.empty' ELSE job.reason END,
-        generation = CASE WHEN ended.now AND moved.done > 0 THEN job.generation + 1 ELSE job.generation END,
+        reason = CASE WHEN ended.now THEN ended.reason ELSE job.reason END,
+        generation = job.generation + (ended.now AND ended.reason IS NULL)::integer,
         completed_at = CASE WHEN ended.now THEN %(now)s ELSE job.completed_at END
     FROM moved JOIN ended USING (id)
     WHERE job.id = moved.id
-    RETURNING job.id, job.generation, ended.now AND moved.done > 0 AS completed
+    RETURNING job.id, job.generation, ended.now AND ended.reason IS NULL AS completed
 )
 INSERT INTO ledger.outbox (job, generation, completed_at)
 SELECT id, generation, %(now)s
