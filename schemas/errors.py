@@ -105,6 +105,9 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
         "More of the job's documents failed than the customer allows.",
         "`cradle dlq list --job {job}` tells why; mend the cause, then `cradle dlq redrive --job {job}`.",
     ),
+    "job.over": ErrorKind(
+        "The job is {state}: there is nothing left to cancel.", "Erase it with `cradle erase {job}`."
+    ),
     "job.cancelled": ErrorKind("The job was cancelled.", "Ingest the documents again for a new job."),
     "job.incomplete": ErrorKind(
         "The job's staged results are not whole: {what}.",
@@ -194,6 +197,25 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
         "The {stage} stage has paused: too many of its messages fail with {code}.",
         "Mend the cause; docs/errors.md has what {code} means. The stage tries one message at a time and goes on once "
         "one passes. CRADLE_STORM_LIMIT=0 lets it go on whatever fails.",
+        family=Family.RETRYABLE,
+    ),
+    "letter.unknown": ErrorKind(
+        "There is no dead letter {letter}.", "`cradle dlq list` shows them; they are kept for two weeks."
+    ),
+    "letter.forged": ErrorKind(
+        "The dead letter's headers do not belong to what is sealed in it.",
+        "Find out who else may write to the topics of dead letters; discard it.",
+    ),
+    "letter.choice": ErrorKind(
+        "Name either dead letters by their ids, or a filter.", "Use ids, or one of --job, --code, --stage, --customer."
+    ),
+    "letter.readable": ErrorKind(
+        "The dead letter holds a message, not a record that could not be read.",
+        "`cradle dlq show {letter}` tells what it is about.",
+    ),
+    "delivery.isolation": ErrorKind(
+        "The {stage} stage cannot start the process in which it runs suspect messages alone.",
+        "Look for that process's own words in the log just before, and for its exit code.",
         family=Family.RETRYABLE,
     ),
     "delivery.broken": ErrorKind(
@@ -302,6 +324,16 @@ class CradleError(Exception):
         self.sentence = kind.sentence.format(**details)
         self.next_step = kind.next_step.format(**details)
         super().__init__(self.sentence)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors travel between our own processes; made anew by their code they would want their details again."""
+        return _made_again, (type(self), self.code, self.sentence, self.next_step)
+
+
+def _made_again(kind: type[CradleError], code: str, sentence: str, next_step: str) -> CradleError:
+    error = kind.__new__(kind, sentence)
+    error.code, error.sentence, error.next_step = code, sentence, next_step
+    return error
 
 
 class Permanent(CradleError):

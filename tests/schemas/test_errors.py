@@ -1,6 +1,7 @@
 """The catalogue against the tree that raises from it."""
 
 import ast
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +63,16 @@ def test_an_error_says_its_sentence_and_keeps_its_code() -> None:
 def test_a_detail_that_is_missing_is_a_mistake_of_ours() -> None:
     with pytest.raises(KeyError):
         Retryable("dependency.away")
+
+
+def test_an_error_stays_itself_on_its_way_between_processes() -> None:
+    error = pickle.loads(pickle.dumps(Permanent("key.unknown")))
+    assert isinstance(error, Permanent)
+    assert (error.code, str(error), error.next_step) == ("key.unknown", *_said("key.unknown"))
+
+
+def _said(code: str) -> tuple[str, str]:
+    return CATALOGUE[code].sentence, CATALOGUE[code].next_step
 
 
 def test_the_page_says_family_and_details() -> None:

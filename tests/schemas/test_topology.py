@@ -155,14 +155,25 @@ def test_a_flow_that_cannot_work_is_refused_with_a_sentence(case: str) -> None:
         ("max_bytes: 1MiB", "max_bytes: big", "topics.a.max_bytes"),
         ("key: document", "key: mood", "topics.a.key"),
         ("key: document", "key: document, colour: red", "topics.a.colour"),
+        ("version: 1}", "version: 1, stuck: 0s}", "stages.pack.stuck"),
+        ("version: 1}", "version: 1, stuck: long}", "stages.pack.stuck"),
     ],
 )
 def test_a_wrong_entry_is_named(old: str, new: str, where: str) -> None:
     error = refusal(
-        flow({"a": TOPIC.replace(old, new)}, {"admit": ADMIT, "pack": "{reads: [a], writes: [], version: 1}"})
+        flow(
+            {"a": TOPIC.replace(old, new)},
+            {"admit": ADMIT, "pack": "{reads: [a], writes: [], version: 1}".replace(old, new)},
+        )
     )
     assert error.code == "topology.invalid"
     assert where in str(error)
+
+
+def test_a_stage_says_how_long_it_may_stand_still() -> None:
+    stages = {"admit": ADMIT, "pack": "{reads: [a], writes: [], version: 1, stuck: 30m}"}
+    read = read_topology(flow({"a": TOPIC}, stages), folders=stages)
+    assert (read.stages["admit"].stuck, read.stages["pack"].stuck) == (300, 1800)
 
 
 @pytest.mark.parametrize("name", ["A", "a.dlq", "1a", "a_b"])
