@@ -163,6 +163,8 @@ class DocumentRow:
     stage: str | None
     """Where it failed."""
     code: str | None
+    member: bool = False
+    """Whether it came out of an archive or mail: the manifest counts sources only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -339,7 +339,14 @@ class MemoryLedger:
         if job not in self._jobs:
             return []
         return [
-            DocumentRow(document_id, document.state, document.introduction.sealed_path, document.stage, document.code)
+            DocumentRow(
+                document_id,
+                document.state,
+                document.introduction.sealed_path,
+                document.stage,
+                document.code,
+                bool(document.member),
+            )
             for document_id, document in sorted(self._jobs[job].documents.items())
             if document.state is not None and document.introduction is not None
         ]

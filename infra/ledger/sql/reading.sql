@@ -94,7 +94,7 @@ LIMIT %(limit)s;
 
 -- name: documents
 -- The documents that the job has met.
-SELECT id, state, sealed_path, stage, code
+SELECT id, state, sealed_path, stage, code, member
 FROM ledger.documents
 WHERE job = %(job)s AND state IS NOT NULL
 ORDER BY id;
