@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from http import HTTPStatus
 from typing import Any, Final
 
 from schemas.errors import CradleError, Retryable
@@ -10,6 +11,9 @@ CONNECT_SECONDS: Final = 5
 READ_SECONDS: Final = 60
 ATTEMPTS: Final = 3
 """botocore's own tries of one request; longer absences are the runtime's to wait out."""
+FULL: Final = frozenset({"QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "507"})
+"""What S3 servers answer that have no room; Amazon's always has."""
+ABLE_AGAIN: Final = frozenset({"SlowDown", "RequestTimeout", "Throttling", "ThrottlingException"})
 MISSING: Final = frozenset({"NoSuchKey", "NoSuchBucket", "404"})
 
 
@@ -37,7 +41,8 @@ async def open_client(endpoint: str | None = None, region: str | None = None) ->
 def s3_errors(name: str, refused: Callable[[str], CradleError | None]) -> Iterator[None]:
     """Turns S3's errors into ours: `refused` is asked about the server's error code; all else is Retryable.
 
-    A wrong credential or bucket is Retryable as well: an operator mends it, and no message is to blame.
+    A wrong credential or bucket is Retryable as well, `dependency.refused`: an operator mends it, and no message is to
+    blame. Throttling and the server's own failures have been tried ATTEMPTS times by now.
     """
     import aiohttp
     from botocore.exceptions import BotoCoreError, ClientError
@@ -45,9 +50,19 @@ def s3_errors(name: str, refused: Callable[[str], CradleError | None]) -> Iterat
     try:
         yield
     except ClientError as error:
-        known = refused(error.response.get("Error", {}).get("Code", ""))
+        code = error.response.get("Error", {}).get("Code", "")
+        known = refused(code)
         if known is not None:
             raise known from None
-        raise Retryable("dependency.away", name=name) from error
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        raise _retryable(name, code, status) from error
     except (BotoCoreError, aiohttp.ClientError, OSError, TimeoutError) as error:
         raise Retryable("dependency.away", name=name) from error
+
+
+def _retryable(name: str, code: str, status: int) -> Retryable:
+    if code in FULL or status == HTTPStatus.INSUFFICIENT_STORAGE:
+        return Retryable("dependency.full", name=name)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or code in ABLE_AGAIN:
+        return Retryable("dependency.away", name=name)
+    return Retryable("dependency.refused", name=name, kind=code if code.isalnum() else str(status))

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Final, TypeVar
 from uuid import UUID
 
+from infra.disks import disk_error
 from infra.keys import QUARANTINE
 from infra.paths import file_path, sync_folder
-from schemas.errors import CradleError, Permanent, Retryable
+from schemas.errors import CradleError, Permanent
 from schemas.sealing import KEY_BYTES
 
+NAME: Final = "The key store"
 Result = TypeVar("Result")
 _JOB: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -49,7 +51,7 @@ class FileKeys:
         try:
             return await asyncio.to_thread(work)
         except OSError as error:
-            raise Retryable("dependency.away", name="keys") from error
+            raise disk_error(error, NAME) from error
 
     def _create(self, key_id: str) -> bytes:
         """Whoever links its file first has made the key; everyone else reads that one."""

@@ -8,13 +8,23 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import AsyncConnection
-from psycopg.errors import UndefinedColumn, UndefinedTable
+from psycopg.errors import (
+    DeadlockDetected,
+    DiskFull,
+    SerializationFailure,
+    TooManyConnections,
+    UndefinedColumn,
+    UndefinedTable,
+)
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
+from infra.retries import tried_again
 from schemas.errors import Retryable
 
 Queries = Mapping[str, bytes]
+
+NAME: Final = "PostgreSQL"
 
 POOL_SIZE: Final = 4
 """Connections a process holds at most; idle ones are closed after ten minutes."""
@@ -37,8 +47,9 @@ def load_queries(package: str) -> Queries:
 class Database:
     """A small pool of connections, each in autocommit, and the queries that run on it.
 
-    Every method raises Retryable `dependency.away` where the server does not answer, and `database.tables` where it is
-    not migrated yet. It connects when it is first asked, and again after the server was restarted.
+    Every method raises Retryable `dependency.away` where the server does not answer, `dependency.busy` where it gave
+    up on a race or takes no more connections, `dependency.full`, and `database.tables` where it is not migrated yet.
+    It connects when it is first asked, and again after the server was restarted.
     """
 
     def __init__(self, url: str, queries: Queries) -> None:
@@ -60,8 +71,12 @@ class Database:
     async def close(self) -> None:
         await self._pool.close()
 
+    @tried_again
     async def fetch(self, name: str, **parameters: object) -> list[DictRow]:
-        """Runs one query, on its own; returns its rows, none where it returns none."""
+        """Runs one query, on its own; returns its rows, none where it returns none.
+
+        It may run twice, where a connection drops: one that may not goes into a `transaction`.
+        """
         async with self._connection() as connection:
             return await Statements(connection, self._queries).fetch(name, **parameters)
 
@@ -78,9 +93,13 @@ class Database:
                 yield connection
         except (UndefinedTable, UndefinedColumn) as error:
             raise Retryable("database.tables") from error
+        except (DeadlockDetected, SerializationFailure, TooManyConnections) as error:
+            raise Retryable("dependency.busy", name=NAME, kind=type(error).__name__) from error
+        except DiskFull as error:
+            raise Retryable("dependency.full", name=NAME) from error
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             await self._drop_broken()
-            raise Retryable("dependency.away", name="PostgreSQL") from error
+            raise Retryable("dependency.away", name=NAME) from error
 
     async def _drop_broken(self) -> None:
         """A restart breaks every idle connection; dropping them all now spares the next calls one failure each."""

@@ -60,7 +60,7 @@ class RedisProgress:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 await self._client.ping()
         except _errors() as error:
-            raise Retryable("dependency.away", name="redis") from error
+            raise Retryable("dependency.away", name="Redis") from error
 
     def _note_absence(self) -> None:
         self._away_until = time.monotonic() + PAUSE_SECONDS

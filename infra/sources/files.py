@@ -119,4 +119,4 @@ def _errors() -> Iterator[None]:
     except OSError as error:
         if error.errno in NO_FILE:
             raise Permanent("source.missing") from None
-        raise Retryable("dependency.away", name="source") from error
+        raise Retryable("dependency.away", name="The source") from error

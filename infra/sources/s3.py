@@ -121,7 +121,7 @@ def _is_hidden(path: str) -> bool:
 
 
 def _errors() -> AbstractContextManager[None]:
-    return s3_errors("source", _refused)
+    return s3_errors("The source", _refused)
 
 
 def _refused(code: str) -> Permanent | None:

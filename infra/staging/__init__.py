@@ -16,10 +16,15 @@ ADAPTERS: Final = {
 }
 
 
+NAME: Final = "The object store"
+"""What an error calls it."""
+
+
 class Staging(Protocol):
     """Names are `jobs/<job>/<kind>/<id>`: lower-case letters, digits, '-', '.', '_', '/'; others raise `staging.name`.
 
-    Every method raises Retryable `dependency.away` when the store does not answer.
+    Every method raises Retryable: `dependency.away` when the store does not answer, `dependency.full` when it has no
+    room, `dependency.refused` when it answers that it will not.
     """
 
     async def write(self, name: str, data: AsyncIterable[bytes]) -> int:

@@ -12,7 +12,9 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from infra.disks import disk_error
 from infra.paths import file_path, sync_folder
+from infra.staging import NAME
 from infra.staging.names import check_deletion, check_name, check_prefix
 from schemas.errors import CradleError, Permanent, Retryable
 
@@ -88,12 +90,12 @@ class FileStaging:
             yield
         except (FileNotFoundError, IsADirectoryError) as error:
             if not self._root.is_dir():
-                raise Retryable("dependency.away", name="staging") from error
+                raise Retryable("dependency.away", name=NAME) from error
             raise Permanent("staging.missing") from None
         except NotADirectoryError:  # one name would have to be a file and a folder
             raise Permanent("staging.name") from None
         except OSError as error:
-            raise Retryable("dependency.away", name="staging") from error
+            raise disk_error(error, NAME) from error
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from infra.s3 import MISSING, open_client, s3_errors
+from infra.staging import NAME
 from infra.staging.names import check_deletion, check_name, check_prefix
 from schemas.errors import CradleError, Permanent, Retryable
 
@@ -132,7 +133,7 @@ class S3Staging:
         with _errors():
             response = await self._client.delete_objects(Bucket=self._bucket, Delete=wanted)
         if response.get("Errors"):
-            raise Retryable("dependency.away", name="staging")
+            raise Retryable("dependency.away", name=NAME)
         return len(names)
 
 
@@ -154,7 +155,7 @@ def _read_url(url: str) -> tuple[str, str, dict[str, str]]:
 
 
 def _errors() -> AbstractContextManager[None]:
-    return s3_errors("staging", lambda code: Permanent("staging.missing") if code in MISSING_OBJECT else None)
+    return s3_errors(NAME, lambda code: Permanent("staging.missing") if code in MISSING_OBJECT else None)
 
 
 async def _parts(data: AsyncIterable[bytes]) -> AsyncIterator[bytes]:

@@ -1,6 +1,7 @@
 """One suite for every staging adapter: objects are whole or absent, listed in order, deleted by prefix."""
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -190,15 +191,19 @@ async def test_a_folder_that_went_away_is_a_store_that_is_away(tmp_path: Path) -
     assert not root.exists(), "nothing is written where the disk was mounted"
 
 
-async def test_a_full_disk_is_a_store_that_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+async def test_a_full_disk_is_waited_for_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(number, os.strerror(number))
 
     async with open_staging(file_url(tmp_path / "s")) as staging:
         with monkeypatch.context() as patched:
             patched.setattr(os, "fsync", full)
-            with pytest.raises(Retryable):
+            with pytest.raises(Retryable) as error:
                 await staging.write("a/b", pieces(b"x"))
+        assert (error.value.code, error.value.sentence) == ("dependency.full", "The object store is full.")
         assert [path for path in (tmp_path / "s").rglob("*") if path.is_file()] == []
 
 
@@ -236,8 +241,9 @@ async def test_an_s3_server_that_does_not_answer_is_a_store_that_is_away(monkeyp
     async with open_staging("s3://bucket/p?endpoint=http://127.0.0.1:9&region=us-east-1") as staging:
         calls = [staging.write("a/b", pieces(b"x")), read(staging, "a/b")]
         for call in calls:
-            with pytest.raises(Retryable):
+            with pytest.raises(Retryable) as error:
                 await call
+            assert (error.value.code, str(error.value)) == ("dependency.away", "The object store does not answer.")
 
 
 @pytest.mark.s3
@@ -245,5 +251,6 @@ async def test_a_bucket_that_is_not_there_is_the_operators_to_mend(s3_url: str) 
     endpoint = s3_url.partition("?")[2]
     async with open_staging(f"s3://no-such-bucket/p?{endpoint}") as staging:
         for call in (staging.write("a/b", pieces(b"x")), read(staging, "a/b"), staging.ping()):
-            with pytest.raises(Retryable):
+            with pytest.raises(Retryable) as error:
                 await call
+            assert error.value.code == "dependency.refused"

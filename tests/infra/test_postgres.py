@@ -1,5 +1,6 @@
 """A database that is not there, goes away, and comes back."""
 
+import asyncio
 import re
 import shutil
 import tempfile
@@ -8,13 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from infra.ledger import NewJob, open_ledger
 from infra.ledger.migrations import migrate
 from infra.local.postgres import EmbeddedPostgres
 from infra.parameters import open_parameters
-from infra.postgres import load_queries
+from infra.postgres import Database, load_queries
 from schemas.errors import Retryable
 
 
@@ -56,6 +58,36 @@ async def test_it_answers_again_after_a_restart(own_server: EmbeddedPostgres, mo
             await ledger.erased(job.id, now=job.opened_at)
         own_server.start()
         assert await ledger.job(job.id) == view
+
+
+async def test_dropped_connections_are_made_again_in_place(postgres_url: str) -> None:
+    migrate(postgres_url)
+    async with open_ledger(postgres_url) as ledger:
+        await asyncio.gather(*(ledger.ping() for _ in range(4)))  # fills the pool
+        async with await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as other:
+            ended = await other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            assert len(await ended.fetchall()) > 0
+        await ledger.ping()
+
+
+async def test_a_race_that_was_lost_and_a_full_disk_are_told_apart(postgres_url: str) -> None:
+    database = Database(postgres_url, {})
+    await database.open()
+    try:
+        for error, code in (
+            (psycopg.errors.DeadlockDetected(), "dependency.busy"),
+            (psycopg.errors.SerializationFailure(), "dependency.busy"),
+            (psycopg.errors.DiskFull(), "dependency.full"),
+        ):
+            with pytest.raises(Retryable) as caught:
+                async with database.transaction():
+                    raise error
+            assert caught.value.code == code
+    finally:
+        await database.close()
 
 
 async def test_a_database_without_tables_is_said_to_lack_them(postgres_url: str) -> None:
