@@ -1,6 +1,7 @@
 """Jobs: opening one, what a running process may know of it, and telling a person how it stands."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -9,9 +10,10 @@ from uuid import UUID
 
 from engines.embedding import EngineIdentity, identify
 from infra.keys import LEASE_SECONDS, Keys
-from infra.ledger import DocumentState, JobState, JobView, Ledger, NewJob
+from infra.ledger import DocumentState, JobState, JobView, Ledger, Limit, NewJob
 from infra.parameters import ParameterStore
 from infra.progress import Progress
+from operations.customers import read_limit
 from schemas import sealing
 from schemas.errors import CradleError, Permanent
 from schemas.ids import job_id
@@ -47,8 +49,12 @@ async def open_job(
     topology: Topology,
     clock: Callable[[], datetime],
     identify: Identify = identify,
+    version: int | None = None,
+    parent: UUID | None = None,
 ) -> OpenedJob:
-    """Opens the job that `customer` calls `reference`, pinned to the newest parameters. Twice is harmless.
+    """Opens the job that `customer` calls `reference`, pinned to that version of its parameters, or to the newest.
+
+    Twice is harmless. `parent`: the job that it replays.
 
     The key comes before the ledger's row: a crash in between leaves a key without a job, which seals nothing, and
     never a job without a key. Raises Permanent `customer.unknown`, `parameters.unknown`, `engine.unknown`,
@@ -56,8 +62,8 @@ async def open_job(
     """
     job = job_id(customer, reference)
     keeper = await parameters.customer(customer)
-    version, newest = await parameters.version(customer)
-    deciding = await _fingerprint(newest, topology, identify)
+    pinned, values = await parameters.version(customer, version)
+    deciding = await _fingerprint(values, topology, identify)
     key = await _create_key(job, keys, ledger)
     opened_at = clock()
     view = await ledger.open_job(
@@ -65,10 +71,12 @@ async def open_job(
             id=job,
             customer=customer,
             reference=reference,
-            parameters=version,
+            parameters=pinned,
             fingerprint=deciding,
             opened_at=opened_at,
+            parent=parent,
             retain_until=opened_at + timedelta(hours=keeper.retain_hours),
+            max_failed=read_limit(keeper.max_failed),
         )
     )
     _refuse_erased(view)
@@ -220,16 +228,20 @@ def job_report(view: JobView) -> dict[str, Any]:
         "baked_at": _iso(view.baked_at),
         "erased_at": _iso(view.erased_at),
         "retain_until": _iso(view.retain_until),
+        "max_failed": _limit(view.max_failed),
     }
 
 
 async def describe_job(job: UUID, *, ledger: Ledger, keys: Keys) -> dict[str, Any]:
-    """`job_report` and `failures`: `[{document, path, stage, code}]`, by path, which is None once the key is gone.
+    """`job_report` and every document left out, `failures`: `[{document, path, stage, code}]`, by path, which is None
+    once the key is gone; and how many by code, the most first: `failed_by_code`.
 
     Raises Permanent `job.unknown`.
     """
     view = await ledger.job(job)
-    return job_report(view) | {"failures": await failures(job, ledger=ledger, keys=keys) if view.failed else []}
+    left_out = await failures(job, ledger=ledger, keys=keys) if view.failed else []
+    by_code = Counter(failure["code"] for failure in left_out)
+    return job_report(view) | {"failed_by_code": dict(by_code.most_common()), "failures": left_out}
 
 
 async def failures(job: UUID, *, ledger: Ledger, keys: Keys) -> list[dict[str, str | None]]:
@@ -284,6 +296,13 @@ def _next_step(view: JobView) -> str | None:
         return CradleError(view.reason, job=view.id, customer=view.customer).next_step
     except KeyError:  # its sentence needs details that the ledger does not keep
         return f"`cradle job {view.id}` lists the documents that failed."
+
+
+def _limit(limit: Limit | None) -> str | None:
+    """As a person writes it."""
+    if limit is None:
+        return None
+    return f"{limit.count}" if limit.share is None else f"{limit.share * 100:g}%"
 
 
 def _iso(time: datetime | None) -> str | None:
