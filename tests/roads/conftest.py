@@ -1,3 +1,4 @@
+import fcntl
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -31,7 +32,7 @@ def real_road(
     kafka_url: str, postgres_url: str, redis_url: str, s3_url: str, new_home: Callable[[], Path]
 ) -> Iterator[Road]:
     """Apache Kafka of one node, PostgreSQL, Redis and an S3 server. Kafka keeps other tests' records: a stage cannot
-    open them and quarantines them."""
+    open them and quarantines them. A second test session waits: its stages would take this one's records."""
     urls = {
         "BROKER": kafka_url,
         "LEDGER": postgres_url,
@@ -39,9 +40,11 @@ def real_road(
         "PROGRESS": redis_url,
         "STAGING": s3_url,
     }
-    road = Road(new_home(), {"CRADLE_REPLICATION": "1"} | {f"CRADLE_{port}_URL": url for port, url in urls.items()})
-    yield road
-    road.stop()
+    with (ROOT / ".services" / "road.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        road = Road(new_home(), {"CRADLE_REPLICATION": "1"} | {f"CRADLE_{port}_URL": url for port, url in urls.items()})
+        yield road
+        road.stop()
 
 
 @pytest.fixture
