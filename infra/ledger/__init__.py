@@ -339,8 +339,12 @@ class Ledger(Protocol):
     async def baked(self, job: UUID, generation: int, image: ImageRecord) -> None:
         """A complete job is BAKED. Twice is harmless; any other job, or an older generation, changes nothing."""
 
-    async def failed(self, job: UUID, reason: str) -> None:
-        """An unfinished job as a whole is FAILED with that error code; its announcement is taken back."""
+    async def failed(self, job: UUID, reason: str, *, generation: int | None = None) -> None:
+        """An unfinished job as a whole is FAILED with that error code; its announcement is taken back.
+
+        With `generation`, that of an announcement which could not be acted upon, only a complete job of that
+        generation: one that was redriven meanwhile goes on.
+        """
 
     async def erased(self, job: UUID, *, now: datetime) -> None:
         """The job is ERASED: paths and any announcement are dropped, counters and outcomes stay. Twice is harmless."""

@@ -298,7 +298,11 @@ class MemoryLedger:
             self._jobs[job].state = JobState.BAKED
             self._jobs[job].image = image
 
-    async def failed(self, job: UUID, reason: str) -> None:
+    async def failed(self, job: UUID, reason: str, *, generation: int | None = None) -> None:
+        if generation is not None and not (
+            self._in(job, JobState.COMPLETE) and self._jobs[job].generation == generation
+        ):
+            return
         if self._in(job, *RUNNING, JobState.COMPLETE):
             self._jobs[job].state = JobState.FAILED
             self._jobs[job].reason = reason

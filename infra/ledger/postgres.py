@@ -163,9 +163,9 @@ class PostgresLedger:
             retain_until=image.retain_until,
         )
 
-    async def failed(self, job: UUID, reason: str) -> None:
+    async def failed(self, job: UUID, reason: str, *, generation: int | None = None) -> None:
         async with self._database.transaction() as statements:
-            await statements.fetch("fail_job", job=job, reason=reason)
+            await statements.fetch("fail_job", job=job, reason=reason, generation=generation)
             await statements.fetch("withdraw_announcements", job=job)
 
     async def erased(self, job: UUID, *, now: datetime) -> None:

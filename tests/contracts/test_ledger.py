@@ -19,15 +19,20 @@ from infra.ledger import (
     JobState,
     JobView,
     Ledger,
+    Limit,
     NewDocument,
     NewJob,
     Outcome,
+    StageProgress,
+    Taken,
     Unit,
+    WorkRow,
     open_ledger,
 )
 from infra.ledger.migrations import migrate
 from infra.local.postgres import EmbeddedPostgres
 from schemas.errors import Permanent
+from schemas.ids import NO_JOB
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -464,6 +469,538 @@ class TestFailureAndErasure:
         await submit(ledger, processing, met("a"), manifest=1)
         assert await ledger.due_for_erasure(now=NOW + timedelta(days=6)) == []
         assert await ledger.due_for_erasure(now=NOW + timedelta(days=7)) == sorted([processing, done])
+
+
+class TestInHand:
+    async def test_what_another_worker_has_in_hand_is_suspect(self, ledger: Ledger) -> None:
+        first, second = uuid4(), uuid4()
+        messages = [uuid4(), uuid4()]
+        assert await ledger.take("chunk", messages, worker=first, now=NOW) == Taken(frozenset(), {})
+        assert await ledger.take("chunk", messages, worker=first, now=NOW) == Taken(frozenset(), {})
+        assert await ledger.take("embed", messages, worker=second, now=NOW) == Taken(frozenset(), {})
+        other = uuid4()
+        taken = await ledger.take("chunk", [messages[0], other, other], worker=second, now=LATER)
+        assert taken == Taken(frozenset(), {messages[0]: 0})
+        assert await ledger.take("chunk", messages, worker=second, now=LATER) == Taken(frozenset(), {messages[1]: 0})
+        assert await ledger.take("chunk", [], worker=second, now=LATER) == Taken(frozenset(), {})
+
+    async def test_what_is_finished_is_said_and_not_taken(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        messages = await submit(ledger, job, met("a"), met("b"))
+        first, second = uuid4(), uuid4()
+        await ledger.take("chunk", list(messages.values()), worker=first, now=NOW)
+        await finish(ledger, job, {"a": messages["a"]})
+        taken = await ledger.take("chunk", list(messages.values()), worker=second, now=NOW)
+        assert taken == Taken(frozenset({messages["a"]}), {messages["b"]: 0})
+
+    async def test_an_outcome_puts_its_message_down(self, ledger: Ledger) -> None:
+        """Seen where the outcome is dropped again: nobody is suspected of what the first worker had finished."""
+        job = await opened(ledger)
+        messages = await submit(ledger, job, met("a"))
+        await ledger.take("chunk", [messages["a"]], worker=uuid4(), now=NOW)
+        await finish(ledger, job, messages, code="document.broken")
+        await ledger.redrive("chunk", messages["a"], job=job, now=NOW)
+        assert await ledger.take("chunk", [messages["a"]], worker=uuid4(), now=NOW) == Taken(frozenset(), {})
+
+    async def test_what_was_put_down_is_not_suspect(self, ledger: Ledger) -> None:
+        first, second, third = uuid4(), uuid4(), uuid4()
+        messages = [uuid4(), uuid4()]
+        await ledger.take("chunk", messages, worker=first, now=NOW)
+        await ledger.put_down("chunk", messages, worker=second)
+        await ledger.put_down("embed", messages, worker=first)
+        await ledger.put_down("chunk", messages[:1], worker=first)
+        assert await ledger.take("chunk", messages, worker=third, now=NOW) == Taken(frozenset(), {messages[1]: 0})
+
+    async def test_a_message_with_a_strike_stays_suspect(self, ledger: Ledger) -> None:
+        first, second = uuid4(), uuid4()
+        message = uuid4()
+        await ledger.take("chunk", [message], worker=first, now=NOW)
+        assert [await ledger.strike("chunk", message), await ledger.strike("chunk", message)] == [1, 2]
+        await ledger.put_down("chunk", [message], worker=first)
+        assert await ledger.take("chunk", [message], worker=second, now=NOW) == Taken(frozenset(), {message: 2})
+        assert await ledger.strike("chunk", message) == 3
+        assert await ledger.strike("embed", message) == 1  # never taken: the database crashed in between
+
+
+class TestLimits:
+    @pytest.mark.parametrize(
+        ("limit", "failed", "reason"),
+        [
+            (Limit(count=1), 1, None),
+            (Limit(count=1), 2, "job.too-many-failed"),
+            (Limit(count=0), 0, None),
+            (Limit(count=0), 1, "job.too-many-failed"),
+            (Limit(share=0.5), 2, None),
+            (Limit(share=0.5), 3, "job.too-many-failed"),
+            (Limit(share=0.0), 1, "job.too-many-failed"),
+            (Limit(share=1.0), 3, None),
+            (Limit(count=9), 4, "job.empty"),
+            (Limit(count=0), 4, "job.empty"),
+            (None, 3, None),
+        ],
+    )
+    async def test_a_job_with_too_many_failed_documents_fails(
+        self, ledger: Ledger, limit: Limit | None, failed: int, reason: str | None
+    ) -> None:
+        job = await opened(ledger, max_failed=limit)
+        messages = await submit(ledger, job, *map(met, "abcd"), manifest=4)
+        broken = dict([*messages.items()][:failed])
+        await finish(ledger, job, broken, code="document.broken")
+        await finish(ledger, job, {name: message for name, message in messages.items() if name not in broken})
+        view = await ledger.job(job)
+        assert (view.reason, view.failed, view.max_failed) == (reason, failed, limit)
+        assert view.state is (JobState.FAILED if reason else JobState.COMPLETE)
+        assert len(await ledger.announcements()) == (0 if reason else 1)
+        assert (view.generation, view.completed_at) == (0 if reason else 1, LATER)
+
+    def test_a_limit_is_a_count_or_a_share(self) -> None:
+        for wrong in ({}, {"count": 1, "share": 0.5}):
+            with pytest.raises(ValueError, match="limit"):
+                Limit(**wrong)  # type: ignore[arg-type]
+
+
+async def with_a_failure(ledger: Ledger, **changes: object) -> tuple[UUID, UUID]:
+    """A complete job of two documents, `b` failed; and the message of `b`."""
+    job = await opened(ledger, **changes)
+    messages = await submit(ledger, job, met("a"), met("b"), manifest=2)
+    await finish(ledger, job, {"a": messages["a"]})
+    await finish(ledger, job, {"b": messages["b"]}, code="document.broken")
+    return job, messages["b"]
+
+
+class TestRedrive:
+    @pytest.mark.parametrize("announced", ["waiting", "taken", "baked", "failed", "too many"])
+    async def test_a_failed_unit_is_open_again_and_the_job_completes_as_its_next_generation(
+        self, ledger: Ledger, announced: str
+    ) -> None:
+        job, message = await with_a_failure(ledger, max_failed=Limit(count=0) if announced == "too many" else None)
+        if announced == "taken":
+            await ledger.announced(Announcement(job, "acme", 1))
+        if announced == "baked":
+            await ledger.baked(job, 1, image())
+        if announced == "failed":
+            await ledger.failed(job, "image.broken")
+        before = await ledger.job(job)
+        for _ in range(2):  # a crash before the message is published is mended by calling again
+            assert await ledger.redrive("chunk", message, job=job, now=LATER)
+            view = await ledger.job(job)
+            counted = {"items": {"chunk": 2}, "outcomes": {"admit": 1, "chunk": 1}}
+            assert view == replace(before, state=JobState.PROCESSING, reason=None, failed=0, open_work=1, **counted)
+        assert await ledger.finished("chunk", [message]) == set()
+        assert await ledger.open_documents("acme") == 1
+        assert [(row.state, row.code, row.stage) for row in await ledger.documents(job)][1] == ("open", None, None)
+        assert await ledger.announcements() == []
+        await ledger.baked(job, 1, image(digest="sha256:" + "1" * 64))  # the first generation's bake was under way
+        assert (await ledger.job(job)).state is JobState.PROCESSING
+        await finish(ledger, job, {"b": message})
+        view = await ledger.job(job)
+        generation = 1 if announced == "too many" else 2
+        assert (view.state, view.generation, view.done, view.failed) == (JobState.COMPLETE, generation, 2, 0)
+        assert view.items == {"chunk": 4}
+        assert view.image == before.image
+        assert await ledger.announcements() == [Announcement(job, "acme", generation)]
+        assert not await ledger.redrive("chunk", message, job=job, now=LATER)
+        assert await ledger.job(job) == view
+
+    async def test_it_may_fail_again(self, ledger: Ledger) -> None:
+        job, message = await with_a_failure(ledger)
+        before = await ledger.job(job)
+        await ledger.redrive("chunk", message, job=job, now=LATER)
+        await finish(ledger, job, {"b": message}, code="document.locked")
+        assert await ledger.job(job) == replace(before, generation=2)
+        assert (await ledger.documents(job))[1].code == "document.locked"
+
+    async def test_a_document_fails_as_long_as_another_of_its_messages_does(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        messages = await submit(ledger, job, met("a"))
+        parts = [uuid4() for _ in range(3)]
+        made = Outcome(messages["a"], job, "a", opens=tuple(Unit(part, "embed", "a") for part in parts))
+        await ledger.record("chunk", [made], now=NOW)
+        codes = ["engine.weights", "message.too-large", "engine.weights"]
+        for minute, (part, code) in enumerate(zip(parts, codes, strict=True)):
+            await ledger.record("embed", [Outcome(part, job, "a", code=code)], now=NOW + timedelta(minutes=minute))
+        told = []
+        for part in (parts[1], parts[0], parts[2]):
+            await ledger.redrive("embed", part, job=job, now=LATER)
+            (row,) = await ledger.documents(job)
+            told.append((row.state, row.stage, row.code))
+        assert told == [
+            ("failed", "embed", "engine.weights"),
+            ("failed", "embed", "engine.weights"),
+            ("open", None, None),
+        ]
+        view = await ledger.job(job)
+        assert (view.state, view.failed, view.open_work) == (JobState.OPEN, 0, 3)
+
+    async def test_a_refused_document_stays_refused(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        message = uuid4()
+        await submit(ledger, job, met("a", state=DocumentState.FAILED, code="document.type"))
+        await ledger.record("chunk", [Outcome(message, job, "a", code="document.broken")], now=NOW)
+        await ledger.redrive("chunk", message, job=job, now=NOW)
+        (row,) = await ledger.documents(job)
+        assert (row.state, row.stage, row.code) == ("failed", "admit", "document.type")
+
+    async def test_what_no_stage_made_is_opened_by_it(self, ledger: Ledger) -> None:
+        """A submission is never opened; redriven, the job waits for it as for any unit."""
+        job = await complete(ledger)
+        submission = uuid4()
+        await ledger.record("admit", [Outcome(submission, job, None, code="customer.unknown")], now=NOW)
+        assert await ledger.redrive("admit", submission, job=job, now=NOW)
+        view = await ledger.job(job)
+        assert (view.state, view.open_work) == (JobState.PROCESSING, 1)
+        late = Outcome(
+            submission, job, None, opens=(Unit(message := uuid4(), "chunk", "late"),), documents=(met("late"),)
+        )
+        await ledger.record("admit", [late], now=NOW)
+        assert (await ledger.job(job)).state is JobState.PROCESSING
+        await finish(ledger, job, {"late": message})
+        view = await ledger.job(job)
+        assert (view.state, view.generation, view.total) == (JobState.COMPLETE, 2, 2)
+
+    async def test_a_unit_of_which_nobody_heard_is_opened(self, ledger: Ledger) -> None:
+        """A ledger that was restored to an earlier moment."""
+        job = await complete(ledger)
+        message = uuid4()
+        assert await ledger.redrive("chunk", message, job=job, now=NOW)
+        assert (await ledger.job(job)).open_work == 1
+        await finish(ledger, job, {"a": message})
+        view = await ledger.job(job)
+        assert (view.state, view.generation, view.open_work) == (JobState.COMPLETE, 2, 0)
+
+    async def test_an_opener_that_is_recorded_late_opens_nothing_twice(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        messages = await submit(ledger, job, met("a"), manifest=1)
+        ahead = uuid4()
+        await ledger.record("embed", [Outcome(ahead, job, "a", code="engine.weights")], now=NOW)
+        await ledger.redrive("embed", ahead, job=job, now=NOW)
+        assert (await ledger.job(job)).open_work == 2
+        await ledger.record("chunk", [Outcome(messages["a"], job, "a", opens=(Unit(ahead, "embed", "a"),))], now=NOW)
+        assert (await ledger.job(job)).open_work == 1
+        await ledger.record("embed", [Outcome(ahead, job, "a")], now=NOW)
+        view = await ledger.job(job)
+        assert (view.state, view.done) == (JobState.COMPLETE, 1)
+
+    async def test_a_failed_announcement_makes_the_job_complete_again(self, ledger: Ledger) -> None:
+        job = await complete(ledger)
+        message = uuid4()
+        await ledger.announced(Announcement(job, "acme", 1))
+        before = await ledger.job(job)
+        await ledger.failed(job, "job.incomplete")
+        await ledger.record("bake", [Outcome(message, job, None, code="job.incomplete")], now=LATER)
+        for _ in range(2):
+            assert await ledger.redrive("bake", message, job=job, now=LATER)
+            assert await ledger.job(job) == before
+            assert await ledger.finished("bake", [message]) == set()
+        await ledger.baked(job, 1, image())
+        await ledger.record("bake", [Outcome(message, job, None)], now=LATER)
+        assert not await ledger.redrive("bake", message, job=job, now=LATER)
+        assert (await ledger.job(job)).state is JobState.BAKED
+
+    async def test_a_failed_announcement_of_a_job_with_work_left_waits_for_the_next(self, ledger: Ledger) -> None:
+        job, message = await with_a_failure(ledger)
+        announcement = uuid4()
+        await ledger.redrive("chunk", message, job=job, now=LATER)
+        await ledger.failed(job, "job.incomplete")
+        await ledger.record("bake", [Outcome(announcement, job, None, code="job.incomplete")], now=LATER)
+        assert not await ledger.redrive("bake", announcement, job=job, now=LATER)
+        view = await ledger.job(job)
+        assert (view.state, view.reason, view.open_work) == (JobState.PROCESSING, None, 1)
+        await finish(ledger, job, {"b": message})
+        assert await ledger.announcements() == [Announcement(job, "acme", 2)]
+
+    async def test_a_bake_that_fails_late_harms_no_newer_generation(self, ledger: Ledger) -> None:
+        job, message = await with_a_failure(ledger)
+        await ledger.redrive("chunk", message, job=job, now=LATER)
+        await ledger.failed(job, "job.incomplete", generation=1)
+        assert (await ledger.job(job)).state is JobState.PROCESSING
+        await finish(ledger, job, {"b": message})
+        await ledger.failed(job, "job.incomplete", generation=1)
+        assert (await ledger.job(job)).state is JobState.COMPLETE
+        await ledger.failed(job, "job.incomplete", generation=2)
+        assert (await ledger.job(job)).state is JobState.FAILED
+
+    async def test_of_no_job_only_the_outcome_is_dropped(self, ledger: Ledger) -> None:
+        failed, done, unknown = uuid4(), uuid4(), uuid4()
+        for message, code in ((failed, "envelope.tampered"), (done, None)):
+            await ledger.record("chunk", [Outcome(message, NO_JOB, None, code=code)], now=NOW)
+        assert [
+            await ledger.redrive("chunk", message, job=NO_JOB, now=NOW) for message in (failed, failed, done, unknown)
+        ] == [True, True, False, True]
+        assert await ledger.finished("chunk", [failed, done, unknown]) == {done}
+        assert await ledger.work(NO_JOB) == [WorkRow(done, "chunk", None, False, True, None)]
+
+    @pytest.mark.parametrize("end", ["erased", "cancelled"])
+    async def test_a_job_that_is_gone_is_not_mended(self, ledger: Ledger, end: str) -> None:
+        job, message = await with_a_failure(ledger)
+        await (ledger.erased if end == "erased" else ledger.cancelled)(job, now=LATER)
+        before = await ledger.job(job)
+        for stage in ("chunk", "bake"):
+            with pytest.raises(Permanent) as caught:
+                await ledger.redrive(stage, message, job=job, now=LATER)
+            assert caught.value.code == "job.erased"
+        with pytest.raises(Permanent) as caught:
+            await ledger.readmit(job, ["a"], event=uuid4(), now=LATER)
+        assert caught.value.code == "job.erased"
+        assert await ledger.job(job) == before
+
+    async def test_a_redriven_job_is_not_swept_at_once(self, ledger: Ledger) -> None:
+        job, message = await with_a_failure(ledger)
+        baked_at = NOW + timedelta(days=6)
+        await ledger.baked(job, 1, image(baked_at=baked_at, retain_until=baked_at + timedelta(days=7)))
+        now = NOW + timedelta(days=12)  # opened longer ago than a job may be at work
+        await ledger.redrive("chunk", message, job=job, now=now)
+        assert await ledger.due_for_erasure(now=now) == []
+        assert await ledger.due_for_erasure(now=NOW + timedelta(days=13)) == [job]
+        early, message = await with_a_failure(ledger)
+        await ledger.failed(early, "image.broken")
+        await ledger.redrive("chunk", message, job=early, now=LATER)
+        assert await ledger.due_for_erasure(now=NOW + timedelta(days=6)) == []
+        assert await ledger.due_for_erasure(now=NOW + timedelta(days=7)) == [early]
+
+
+class TestReadmission:
+    async def admitted_again(
+        self, ledger: Ledger, job: UUID, event: UUID, document: NewDocument, message: UUID
+    ) -> None:
+        unit = Unit(message, "chunk", document.id)
+        opens = (unit,) if document.state is DocumentState.OPEN else ()
+        await ledger.record("admit", [Outcome(event, job, None, opens=opens, documents=(document,))], now=LATER)
+
+    async def test_a_documents_units_and_failures_are_dropped_and_it_is_met_again(self, ledger: Ledger) -> None:
+        job, message = await with_a_failure(ledger)
+        await ledger.baked(job, 1, image())
+        event = uuid4()
+        for _ in range(2):
+            await ledger.readmit(job, ["b", "never heard of"], event=event, now=LATER)
+            view = await ledger.job(job)
+            assert (view.state, view.total, view.done, view.failed, view.open_work) == ("processing", 1, 1, 0, 1)
+            assert view.outcomes == {"admit": 1, "chunk": 1}
+            assert [row.id for row in await ledger.documents(job)] == ["a"]
+            assert await ledger.work(job, open_only=True) == [WorkRow(event, "admit", None, True, False, None)]
+        assert await ledger.finished("chunk", [message]) == set()
+        await self.admitted_again(ledger, job, event, met("b", sealed_path=b"anew"), message)
+        view = await ledger.job(job)
+        assert (view.state, view.total, view.open_work) == (JobState.PROCESSING, 2, 1)
+        await finish(ledger, job, {"b": message})
+        view = await ledger.job(job)
+        assert (view.state, view.generation, view.done, view.failed) == (JobState.COMPLETE, 2, 2, 0)
+        assert (await ledger.documents(job))[1] == DocumentRow("b", DocumentState.DONE, b"anew", None, None)
+        await ledger.readmit(job, ["b"], event=event, now=LATER)  # called again by someone who crashed long ago
+        assert await ledger.job(job) == view
+
+    @pytest.mark.parametrize("first_as_member", [True, False])
+    async def test_a_document_stays_what_it_was_met_as(self, ledger: Ledger, first_as_member: bool) -> None:
+        """The manifest counts it as it did, whatever it is met as the second time."""
+        job = await opened(ledger)
+        messages = await submit(ledger, job, met("m", member=first_as_member), met("s"), manifest=3 - first_as_member)
+        event = uuid4()
+        await ledger.readmit(job, ["m"], event=event, now=LATER)
+        await self.admitted_again(ledger, job, event, met("m", member=not first_as_member), messages["m"])
+        await finish(ledger, job, messages)
+        assert (await ledger.job(job)).state is JobState.PROCESSING
+        await finish(ledger, job, await submit(ledger, job, met("last")))
+        assert (await ledger.job(job)).state is JobState.COMPLETE
+
+    async def test_a_job_waits_for_a_member_as_well(self, ledger: Ledger) -> None:
+        """A member is not in the manifest; nor does the event alone make the job wait, for it may fail."""
+        job = await opened(ledger)
+        archive = met("zip", state=DocumentState.EXPANDED)
+        messages = await submit(ledger, job, archive, met("x", member=True), met("y", member=True), manifest=1)
+        await finish(ledger, job, messages)
+        first, second = uuid4(), uuid4()
+        await ledger.readmit(job, ["x"], event=first, now=LATER)
+        await ledger.record("admit", [Outcome(first, job, None, code="source.gone")], now=LATER)
+        view = await ledger.job(job)
+        assert (view.state, view.open_work, view.total) == (JobState.PROCESSING, 0, 1)
+        await ledger.readmit(job, ["x"], event=second, now=LATER)
+        await self.admitted_again(ledger, job, second, met("x"), messages["x"])
+        await finish(ledger, job, {"x": messages["x"]})
+        view = await ledger.job(job)
+        assert (view.state, view.generation, view.total, view.done) == (JobState.COMPLETE, 2, 2, 2)
+
+    async def test_an_event_that_failed_is_open_again(self, ledger: Ledger) -> None:
+        job, _ = await with_a_failure(ledger)
+        event = uuid4()
+        await ledger.readmit(job, ["b"], event=event, now=LATER)
+        await ledger.record("admit", [Outcome(event, job, None, code="source.gone")], now=LATER)
+        await ledger.readmit(job, ["b"], event=event, now=LATER)
+        view = await ledger.job(job)
+        assert (view.open_work, view.outcomes["admit"]) == (1, 1)
+        assert await ledger.finished("admit", [event]) == set()
+
+    async def test_late_outcomes_of_forgotten_units_harm_nothing(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        messages = await submit(ledger, job, met("a"), manifest=1)
+        event, part = uuid4(), uuid4()
+        await ledger.readmit(job, ["a"], event=event, now=LATER)
+        chunked = Outcome(messages["a"], job, "a", opens=(Unit(part, "embed", "a"),), items=3)
+        await ledger.record("chunk", [chunked], now=LATER)
+        view = await ledger.job(job)
+        assert (view.state, view.total, view.open_work) == (JobState.PROCESSING, 0, 2)
+        await ledger.record("embed", [Outcome(part, job, "a")], now=LATER)
+        assert (await ledger.job(job)).open_work == 1
+        await self.admitted_again(ledger, job, event, met("a"), messages["a"])
+        view = await ledger.job(job)
+        assert (view.state, view.done, view.items) == (JobState.COMPLETE, 1, {"chunk": 3})
+
+    async def test_a_refused_document_may_be_let_in(self, ledger: Ledger) -> None:
+        """Its content was not read when it was refused, so it may have another id now."""
+        job = await opened(ledger)
+        await submit(ledger, job, met("a", state=DocumentState.FAILED, code="source.away"), manifest=1)
+        assert (await ledger.job(job)).reason == "job.empty"
+        event, message = uuid4(), uuid4()
+        await ledger.readmit(job, ["a"], event=event, now=LATER)
+        await self.admitted_again(ledger, job, event, met("read"), message)
+        await finish(ledger, job, {"read": message})
+        view = await ledger.job(job)
+        assert (view.state, view.reason, view.total, view.done, view.failed) == ("complete", None, 1, 1, 0)
+
+    async def test_an_unknown_job_has_no_documents(self, ledger: Ledger) -> None:
+        with pytest.raises(Permanent) as caught:
+            await ledger.readmit(uuid4(), ["a"], event=uuid4(), now=LATER)
+        assert caught.value.code == "job.unknown"
+
+
+class TestCancellation:
+    async def test_a_cancelled_job_stays_so_and_is_erased_at_once(self, ledger: Ledger) -> None:
+        job = await complete(ledger)
+        await ledger.cancelled(job, now=LATER)
+        view = await ledger.job(job)
+        assert (view.state, view.reason, view.erased_at) == (JobState.CANCELLED, "job.cancelled", None)
+        assert await ledger.announcements() == []
+        assert await ledger.erased_jobs([job]) == {job}
+        assert await ledger.due_for_erasure(now=NOW) == [job]
+        await ledger.failed(job, "image.broken")
+        await ledger.baked(job, 1, image())
+        assert await ledger.job(job) == view
+        for when in (LATER, LATER + timedelta(hours=1)):
+            await ledger.erased(job, now=when)
+            await ledger.cancelled(job, now=when)
+        assert await ledger.job(job) == replace(view, erased_at=LATER)
+        assert (await ledger.documents(job))[0].sealed_path == b""
+        assert await ledger.due_for_erasure(now=NOW + timedelta(days=30)) == []
+
+    async def test_late_outcomes_move_the_counters_alone(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        messages = await submit(ledger, job, met("a"), manifest=1)
+        await ledger.cancelled(job, now=LATER)
+        await finish(ledger, job, messages)
+        view = await ledger.job(job)
+        assert (view.state, view.done, view.open_work, view.completed_at) == (JobState.CANCELLED, 1, 0, None)
+        await ledger.erased(job, now=LATER)
+        await submit(ledger, job, met("b"))
+        assert {row.sealed_path for row in await ledger.documents(job)} == {b""}
+
+    async def test_an_erased_and_an_unknown_job_are_not_cancelled(self, ledger: Ledger) -> None:
+        job = await complete(ledger)
+        await ledger.erased(job, now=LATER)
+        before = await ledger.job(job)
+        await ledger.cancelled(job, now=LATER)
+        await ledger.cancelled(uuid4(), now=LATER)
+        assert await ledger.job(job) == before
+
+
+class TestLettersAndAnnouncements:
+    async def test_a_discarded_letter_is_known(self, ledger: Ledger) -> None:
+        letters = [uuid4() for _ in range(3)]
+        for _ in range(2):
+            await ledger.discard(letters[:2], now=NOW)
+        assert await ledger.discarded(letters) == set(letters[:2])
+        assert await ledger.discarded([]) == set()
+
+    async def test_only_a_complete_job_is_announced_again(self, ledger: Ledger) -> None:
+        job = await complete(ledger)
+        await ledger.announced(Announcement(job, "acme", 1))
+        for _ in range(2):
+            assert await ledger.announce_again(job)
+            assert await ledger.announcements() == [Announcement(job, "acme", 1)]
+        await ledger.baked(job, 1, image())
+        for other in (job, await opened(ledger), uuid4()):
+            assert not await ledger.announce_again(other)
+
+
+class TestReading:
+    async def test_outcomes_tell_the_code(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        messages = await submit(ledger, job, met("a"), met("b"), met("c"))
+        await finish(ledger, job, {"a": messages["a"]})
+        await finish(ledger, job, {"b": messages["b"]}, code="document.broken")
+        known = await ledger.outcomes("chunk", [*messages.values(), uuid4()])
+        assert known == {messages["a"]: None, messages["b"]: "document.broken"}
+        assert await ledger.outcomes("embed", list(messages.values())) == {}
+
+    async def test_work_lists_the_jobs_units(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        messages = await submit(ledger, job, met("a"), met("b"))
+        await submit(ledger, await opened(ledger), met("a"))
+        await finish(ledger, job, {"a": messages["a"]}, code="document.broken")
+        ahead = uuid4()
+        await ledger.record("embed", [Outcome(ahead, job, "b")], now=NOW)
+        rows = await ledger.work(job)
+        assert [row.stage for row in rows] == ["admit", "chunk", "chunk", "embed"]
+        assert {row.message: row for row in rows[1:]} == {
+            messages["a"]: WorkRow(messages["a"], "chunk", "a", True, True, "document.broken"),
+            messages["b"]: WorkRow(messages["b"], "chunk", "b", True, False, None),
+            ahead: WorkRow(ahead, "embed", "b", False, True, None),
+        }
+        assert await ledger.work(job, open_only=True) == [row for row in rows if row.message == messages["b"]]
+        assert await ledger.work(uuid4()) == []
+
+    async def test_running_counts_documents_and_units_by_stage(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        messages = await submit(ledger, job, met("a"), met("b"), met("c"))
+        parts = tuple(Unit(uuid4(), stage, "a") for stage in ("embed", "embed", "graph"))
+        await ledger.record("chunk", [Outcome(messages["a"], job, "a", opens=parts)], now=NOW)
+        for end in ("cancelled", "complete"):
+            over = await complete(ledger) if end == "complete" else await opened(ledger)
+            await (ledger.cancelled(over, now=NOW) if end == "cancelled" else submit(ledger, over, met("late")))
+        assert await ledger.running() == [
+            StageProgress(job, "acme", "chunk", 2, 2),
+            StageProgress(job, "acme", "embed", 1, 2),
+            StageProgress(job, "acme", "graph", 1, 1),
+        ]
+        event = uuid4()
+        await ledger.readmit(job, ["a", "b", "c"], event=event, now=NOW)
+        assert await ledger.running() == [StageProgress(job, "acme", "admit", 0, 1)]
+
+
+class TestForgetting:
+    async def test_what_was_erased_long_ago_is_forgotten(self, ledger: Ledger) -> None:
+        parent, cancelled, recent, living = [await complete(ledger) for _ in range(4)]
+        child = await opened(ledger, parent=parent)
+        await ledger.cancelled(cancelled, now=NOW)
+        for job, when in ((parent, NOW), (cancelled, NOW), (recent, LATER)):
+            await ledger.erased(job, now=when)
+        old, new = uuid4(), uuid4()
+        for message, when in ((old, NOW), (new, LATER)):
+            await ledger.discard([message], now=when)
+            await ledger.record("chunk", [Outcome(message, NO_JOB, None)], now=when)
+            await ledger.take("embed", [message], worker=uuid4(), now=when)
+        kept = [await ledger.job(job) for job in (recent, living, child)]
+        assert await ledger.forget(erased_before=LATER) == 2
+        assert await ledger.forget(erased_before=LATER) == 0
+        for job in (parent, cancelled):
+            with pytest.raises(Permanent):
+                await ledger.job(job)
+            assert await ledger.documents(job) == []
+            assert await ledger.work(job) == []
+        assert [await ledger.job(job) for job in (recent, living, child)] == kept
+        assert len(await ledger.work(living)) == 2
+        assert [one.job for one in await ledger.announcements()] == [living]
+        assert await ledger.discarded([old, new]) == {new}
+        assert await ledger.finished("chunk", [old, new]) == {new}
+        assert (await ledger.take("embed", [old, new], worker=uuid4(), now=LATER)).suspects == {new: 0}
+
+    async def test_a_late_outcome_of_a_forgotten_job_is_forgotten_in_its_turn(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        messages = await submit(ledger, job, met("a"))
+        await ledger.erased(job, now=NOW)
+        assert await ledger.forget(erased_before=LATER) == 1
+        await finish(ledger, job, messages)
+        assert await ledger.finished("chunk", [messages["a"]]) == {messages["a"]}
+        await ledger.forget(erased_before=LATER + timedelta(hours=1))
+        assert await ledger.finished("chunk", [messages["a"]]) == set()
 
 
 @dataclass

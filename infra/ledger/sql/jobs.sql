@@ -14,10 +14,12 @@ SET state = 'baked', image = %(image)s, chunks = %(chunks)s, merkle = %(merkle)s
 WHERE id = %(job)s AND generation = %(generation)s AND state = 'complete';
 
 -- name: fail_job
--- An unfinished job fails as a whole.
+-- An unfinished job fails as a whole; on behalf of a generation only while that is complete and not baked.
 UPDATE ledger.jobs
 SET state = 'failed', reason = %(reason)s
-WHERE id = %(job)s AND state IN ('open', 'processing', 'complete');
+WHERE id = %(job)s
+    AND state IN ('open', 'processing', 'complete')
+    AND (%(generation)s::integer IS NULL OR state = 'complete' AND generation = %(generation)s);
 
 -- name: withdraw_announcements
 -- Only a complete job has something to bake.
