@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from infra.sources import Source
     from infra.staging import Staging
     from operations.jobs import PinnedJobs
+    from operations.redrive import Mail
     from producers.producer import Producer, Sealed
 
 T = TypeVar("T")
@@ -233,6 +234,25 @@ async def open_producer(
             progress=progress,
         )
         yield await exits.enter_async_context(producer)
+
+
+@asynccontextmanager
+async def open_mail(settings: Settings) -> AsyncIterator["Mail"]:
+    """What it takes to send dead letters back."""
+    from operations.redrive import Mail
+
+    flow = read_flow()
+    async with open_adapters(settings) as adapters:
+        jobs = await _pinned_jobs(adapters, flow)
+        yield Mail(
+            broker=await adapters.broker(),
+            ledger=await adapters.ledger(),
+            keys=await adapters.keys(),
+            topology=flow,
+            open_job=jobs.open,
+            clock=clock,
+            entropy=os.urandom,
+        )
 
 
 async def _pinned_jobs(adapters: Adapters, flow: Topology) -> "PinnedJobs":

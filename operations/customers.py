@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from infra.ledger import Limit
 from infra.parameters import Customer, ParameterStore
 from schemas.errors import Permanent
 from schemas.ids import check_customer_id
@@ -19,6 +20,8 @@ AGE_RECIPIENT: Final = re.compile(r"age1[02-9ac-hj-np-z]{58}")
 WINDOW: Final = range(1, 100_001)
 RETAIN_HOURS: Final = range(1, 169)
 """At most 7 days."""
+LIMIT: Final = re.compile(r"([0-9]{1,9})|([0-9]{1,3}(?:\.[0-9]{1,3})?)%")
+NO_LIMIT: Final = "none"
 
 
 async def add_customer(
@@ -30,10 +33,12 @@ async def add_customer(
     revoked_roots: Sequence[str] = (),
     window: int | None = None,
     retain_hours: int | None = None,
+    max_failed: str | None = None,
 ) -> Customer:
     """Adds a customer, with default parameters, or changes one: what is not given stays as it is.
 
-    `roots` are added to those it has, `revoked_roots` taken away. Returns the customer as it now stands.
+    `roots` are added to those it has, `revoked_roots` taken away. `max_failed` is read by `read_limit`, NO_LIMIT takes
+    it away again. Returns the customer as it now stands.
     Raises Permanent `customer.id`, or `customer.invalid` naming the field, never its value.
     """
     known = await _known(customer, store)
@@ -42,6 +47,8 @@ async def add_customer(
     gone = {_root(root) for root in revoked_roots}
     allowed = dict.fromkeys((*changed.roots, *(_root(root) for root in roots)))
     changed = replace(changed, roots=tuple(root for root in allowed if root not in gone))
+    if max_failed is not None:
+        changed = replace(changed, max_failed=None if max_failed == NO_LIMIT else max_failed)
     _check(changed)
     await store.put_customer(changed)
     await _add_default_parameters(customer, store)
@@ -69,6 +76,19 @@ def read_parameters(customer: str, fields: Mapping[str, Any]) -> InstallationPar
     if parameters.customer_id != customer:
         raise Permanent("parameters.invalid", what="customer_id (names another customer)")
     return parameters
+
+
+def read_limit(text: str | None) -> Limit | None:
+    """How many documents may fail: `5` of them, `10%` of them, or any number for None.
+
+    Raises Permanent `customer.invalid`.
+    """
+    if text is None:
+        return None
+    found = LIMIT.fullmatch(text)
+    if found is None or (found[2] and float(found[2]) > 100):
+        raise Permanent("customer.invalid", what="max_failed (a count as 5, a share as 10%, or none)")
+    return Limit(count=int(found[1])) if found[1] else Limit(share=float(found[2]) / 100)
 
 
 async def show_customer(customer: str, *, store: ParameterStore) -> dict[str, Any]:
@@ -106,6 +126,7 @@ async def _add_default_parameters(customer: str, store: ParameterStore) -> None:
 
 
 def _check(customer: Customer) -> None:
+    read_limit(customer.max_failed)
     rules = {
         "recipient (an age public key, age1...)": customer.recipient is None
         or AGE_RECIPIENT.fullmatch(customer.recipient) is not None,

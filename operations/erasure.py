@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from infra.keys import Keys
-from infra.ledger import JobState, Ledger
+from infra.ledger import Ledger
 from infra.staging import Staging
 from schemas.errors import CradleError
 
@@ -40,7 +40,7 @@ async def erase(job: UUID, *, ledger: Ledger, keys: Keys, staging: Staging, cloc
     view = await ledger.job(job)
     key_destroyed = await keys.destroy(job)
     objects = await staging.delete(f"jobs/{job}/")
-    if view.state is JobState.ERASED and view.erased_at is not None:
+    if view.erased_at is not None:
         return Erased(job, key_destroyed, objects, view.erased_at)
     now = clock()
     await ledger.erased(job, now=now)

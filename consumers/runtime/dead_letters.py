@@ -20,7 +20,7 @@ from schemas.topology import DEAD_LETTER_SUFFIX
 
 OUR_KEY: Final = re.compile(rb"[0-9a-z-]{1,63}")
 """Ids of customers, jobs and documents. Any other key is a stranger's: it may hold a path, and is not repeated."""
-LETTER_BYTES: Final = envelope.MAX_RECORD_BYTES + 16 * 1024
+LETTER_BYTES: Final = envelope.MAX_RECORD_BYTES + 96 * 1024
 """A letter is a little larger than its message: other ids, and all that an event in JSON left out."""
 
 

@@ -26,6 +26,10 @@ def add(  # noqa: PLR0917 (typer passes each by its name)
     retain_hours: Annotated[
         int | None, typer.Option(min=1, max=168, help="How long a baked job is kept before it is erased.")
     ] = None,
+    max_failed: Annotated[
+        str | None,
+        typer.Option(help="Documents of a job that may fail before it does: 5, 10% of them, or none for no limit."),
+    ] = None,
     parameters: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="JSON or YAML of the Installation Parameters: a new version."),
@@ -39,6 +43,7 @@ def add(  # noqa: PLR0917 (typer passes each by its name)
         "revoked_roots": revoke_root or (),
         "window": window,
         "retain_hours": retain_hours,
+        "max_failed": max_failed,
     }
     fields = None if parameters is None else _read_fields(parameters)
     shown = run(_add(customer, changes, fields))

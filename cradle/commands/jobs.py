@@ -1,5 +1,6 @@
-"""`cradle jobs`, `job`, `wait`, `erase`, `sweep`: how work stands, and its end."""
+"""`cradle jobs`, `job`, `wait`, `cancel`, `erase`, `sweep`: how work stands, and its end."""
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -10,9 +11,12 @@ from cradle.commands.terminal import run as run_to_end
 
 if TYPE_CHECKING:
     from cradle.compose import Adapters
+    from operations.erasure import Erased
 
 JobId = Annotated[UUID, typer.Argument(metavar="JOB", help="The id that `cradle ingest` printed.")]
 
+MANY = 20
+"""Failed documents beyond which they are counted by code as well."""
 COLOURS = {"baked": "green", "packaged": "green", "failed": "red", "cancelled": "red", "erased": "dim"}
 
 
@@ -56,6 +60,21 @@ def wait(
     finish(run_to_end(_wait(job, timeout, json)), json)
 
 
+def cancel(
+    job: JobId,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: Json = False,
+) -> None:
+    """Stop a job everywhere, and erase it: nothing of it can be read afterwards."""
+    if not yes:
+        typer.confirm(f"Cancel job {job} and erase what it holds?", abort=True, err=True)
+    cancelled = run_to_end(_cancel(job))
+    if json:
+        print_json(cancelled)
+    else:
+        say(f"[green]✓[/green] Job {job} is cancelled and erased: {cancelled['objects']} staged objects deleted.")
+
+
 def erase(job: JobId, json: Json = False) -> None:
     """Destroy a job's key and delete what it staged. Nothing of it can be read afterwards; its image stays."""
     erased = run_to_end(_erase(job))
@@ -97,29 +116,38 @@ def show_job(report: dict[str, Any]) -> None:
         "state": _coloured(report["state"]),
         "documents": f"{documents['done']} of {documents['total']} done"
         + (f", [red]{documents['failed']} failed[/red]" if documents["failed"] else ""),
+        "may fail": report["max_failed"] or "",
         "chunks": report["chunks"],
         "image": report["image"] or "",
         "roots": f"[dim]{'  '.join(f'{stage} {root[:12]}' for stage, root in report['merkle'].items())}[/dim]",
         "kept until": f"{(report['retain_until'] or '')[:16].replace('T', ' ')} UTC",
     }
-    known = {"image": report["image"], "roots": report["merkle"], "kept until": report["retain_until"]}
+    known = {
+        "may fail": report["max_failed"],
+        "image": report["image"],
+        "roots": report["merkle"],
+        "kept until": report["retain_until"],
+    }
     out.print(pairs({name: value for name, value in lines.items() if known.get(name, True)}))
     if report["reason"]:
         say(f"[red]✗[/red] {report['reason']}  [dim]next[/dim] {escape(report['next_step'] or '')}")
-    _show_failures(report.get("failures", []))
+    _show_failures(report.get("failures", []), report.get("failed_by_code", {}))
 
 
-def _show_failures(failures: list[dict[str, Any]]) -> None:
+def _show_failures(failures: list[dict[str, Any]], by_code: dict[str, int]) -> None:
+    """Every document that was left out; where there are many, first how many by code."""
     from rich.markup import escape
 
     if not failures:
         return
-    made = table("failed document", "at", "code", folds=("failed document",))
+    made = table("document left out", "at", "code", folds=("document left out",))
     for failure in failures:
         made.add_row(
             escape(failure["path"] or failure["document"]), failure["stage"] or "", f"[red]{failure['code']}[/red]"
         )
     out.print()
+    if len(failures) > MANY:
+        say("  ".join(f"[red]{code}[/red] {count}" for code, count in by_code.items()) + "\n")
     show(made)
 
 
@@ -158,13 +186,24 @@ async def _wait(job: UUID, seconds: float | None, quiet: bool) -> dict[str, Any]
         return await describe(job, adapters)
 
 
+async def _cancel(job: UUID) -> dict[str, Any]:
+    from operations.cancel import cancel as cancel_job
+
+    return await _end(job, cancel_job)
+
+
 async def _erase(job: UUID) -> dict[str, Any]:
-    from cradle.compose import clock, open_adapters
-    from cradle.settings import load_settings
     from operations.erasure import erase as erase_job
 
+    return await _end(job, erase_job)
+
+
+async def _end(job: UUID, end: "Callable[..., Awaitable[Erased]]") -> dict[str, Any]:
+    from cradle.compose import clock, open_adapters
+    from cradle.settings import load_settings
+
     async with open_adapters(load_settings()) as adapters:
-        erased = await erase_job(
+        erased = await end(
             job,
             ledger=await adapters.ledger(),
             keys=await adapters.keys(),

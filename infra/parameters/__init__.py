@@ -24,13 +24,16 @@ class Customer:
     """Most documents of this customer with open work at one time."""
     retain_hours: int = 24
     """How long a baked job is kept before it is erased, 1 to 168."""
+    max_failed: str | None = None
+    """How many documents of a job may fail before the job as a whole does: a count, `5`, or a share of them, `10%`.
+    None: all but one."""
 
 
 class ParameterStore(Protocol):
     """Every method raises Retryable `dependency.away` when the database does not answer."""
 
     async def put_customer(self, customer: Customer) -> None:
-        """Adds the customer, or replaces its recipient, roots, window and retention. Raises Permanent `customer.id`."""
+        """Adds the customer, or replaces all but its id. Raises Permanent `customer.id`."""
 
     async def customer(self, customer: str) -> Customer:
         """Raises Permanent `customer.unknown`."""

@@ -35,6 +35,7 @@ class PostgresParameters:
             roots=list(customer.roots),
             window=customer.window,
             retain_hours=customer.retain_hours,
+            max_failed=customer.max_failed,
         )
 
     async def customer(self, customer: str) -> Customer:

@@ -1,20 +1,20 @@
 -- name: put_customer
 -- Adds the customer, or replaces all but its id.
-INSERT INTO parameters.customers (id, recipient, roots, open_window, retain_hours)
-VALUES (%(id)s, %(recipient)s, %(roots)s::text[], %(window)s, %(retain_hours)s)
+INSERT INTO parameters.customers (id, recipient, roots, open_window, retain_hours, max_failed)
+VALUES (%(id)s, %(recipient)s, %(roots)s::text[], %(window)s, %(retain_hours)s, %(max_failed)s)
 ON CONFLICT (id) DO UPDATE
     SET recipient = excluded.recipient, roots = excluded.roots, open_window = excluded.open_window,
-        retain_hours = excluded.retain_hours;
+        retain_hours = excluded.retain_hours, max_failed = excluded.max_failed;
 
 -- name: customer
 -- One customer.
-SELECT id, recipient, roots, open_window AS window, retain_hours
+SELECT id, recipient, roots, open_window AS window, retain_hours, max_failed
 FROM parameters.customers
 WHERE id = %(id)s;
 
 -- name: customers
 -- All customers. Ids compare by their bytes, whatever the database's locale.
-SELECT id, recipient, roots, open_window AS window, retain_hours
+SELECT id, recipient, roots, open_window AS window, retain_hours, max_failed
 FROM parameters.customers
 ORDER BY id COLLATE "C";
 
