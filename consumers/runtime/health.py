@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from consumers.runtime.metrics import Metrics
+from schemas.errors import Retryable
 
 
 @dataclass(slots=True)
@@ -22,8 +23,8 @@ class Health:
     stage: str
     stuck_seconds: float
     consuming: bool = False
-    away: str | None = None
-    """The sentence of the dependency that is waited for."""
+    waits: tuple[Retryable, ...] = ()
+    """What the stage waits for: a dependency, or the end of a storm."""
     last_beat: float = field(default_factory=time.monotonic)
 
     def beat(self) -> None:
@@ -38,8 +39,13 @@ class Health:
         return self.idle_seconds <= self.stuck_seconds
 
     @property
+    def away(self) -> str | None:
+        """What is waited for, in words."""
+        return " ".join(wait.sentence for wait in self.waits) or None
+
+    @property
     def ready(self) -> bool:
-        return self.consuming and self.away is None
+        return self.consuming and not self.waits
 
 
 def health_app(health: Health, metrics: Metrics) -> Starlette:
@@ -49,6 +55,7 @@ def health_app(health: Health, metrics: Metrics) -> Starlette:
 
     async def readyz(_: Request) -> Response:
         body = {"stage": health.stage, "ready": health.ready, "waiting_for": health.away}
+        body["codes"] = [wait.code for wait in health.waits]
         return JSONResponse(body, status_code=200 if health.ready else 503)
 
     async def metrics_text(_: Request) -> Response:

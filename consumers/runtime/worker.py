@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import random
 import time
 from typing import Any
 
@@ -27,13 +26,17 @@ from consumers.runtime.health import Health
 from consumers.runtime.metrics import Metrics
 from consumers.runtime.offsets import committable
 from consumers.runtime.runtime import Runtime
+from consumers.runtime.waiting import Waiting
 from infra.broker import StoredRecord
+from infra.waits import WaitNote
 from schemas.errors import Retryable
 
 log = structlog.get_logger()
 
 DAY_MS = 24 * 60 * 60 * 1000
 EMPTY_FETCH_SECONDS = 0.1
+POLL_ERROR_SECONDS = 1.0
+"""Between two polls that end in an error of the client. It may never come back, so such a poll is no progress."""
 LEAVING_SECONDS = 1.0
 """What FastStream may take to end the poll loop, after the poll in hand was drained or cut off."""
 
@@ -48,8 +51,11 @@ class Worker:
         self._runtime = runtime
         self._delivery = Delivery(stage, handle, runtime, self.metrics, self.health.beat)
         self._resuming: set[asyncio.Task[None]] = set()
-        self._failures = 0
         self._stopping = False
+        options = runtime.options
+        note = WaitNote(options.waiting_notes, stage) if options.waiting_notes else None
+        self._waiting = Waiting(self.health, self.metrics, seconds=options.retry_seconds, note=note)
+        self._lookout: asyncio.Task[None] | None = None
         self._poll: asyncio.Task[None] | None = None
         self._broker = KafkaBroker(
             runtime.broker_url.removeprefix("kafka://").split(","),
@@ -58,7 +64,6 @@ class Worker:
             allow_auto_create_topics=False,
             apply_types=False,
         )
-        options = runtime.options
         self._subscriber = self._broker.subscriber(
             *runtime.topology.stages[stage].reads,
             batch=True,
@@ -86,26 +91,28 @@ class Worker:
                 break
             except (KafkaError, OSError):
                 await self._broker.stop()
-                await self._wait_for(Retryable("dependency.away", name="Kafka"))
+                await self._wait_for_broker()
         if self._stopping:
             return
         gc.freeze()  # what is loaded by now stays: the collector need not look through it again at every turn
         self._watch_polls(self._consumer)
         _pace_empty_fetches(self._consumer)
         self.health.consuming = True
-        self._dependency_is_back()
+        self._waiting.end()
+        self._lookout = asyncio.create_task(self._waiting.look_out(self._runtime.broker.ping))
 
     async def stop(self) -> None:
         """Lets the poll in hand finish within the drain time, then leaves the group."""
         self._stopping = True
         self.health.consuming = False
-        for task in self._resuming:
+        for task in (*self._resuming, *([self._lookout] if self._lookout else ())):
             task.cancel()
         if self._poll is not None:
             _, running = await asyncio.wait({self._poll}, timeout=self._runtime.options.drain_seconds)
             for task in running:
                 task.cancel()  # nothing of it is committed: it is delivered again
         await self._broker.stop()
+        self._waiting.close()
 
     @property
     def _consumer(self) -> AIOKafkaConsumer:
@@ -133,9 +140,9 @@ class Worker:
             await self._commit(poll, delivered)
         self._read_again(poll, delivered)
         if delivered.away is not None:
-            await self._wait_for(delivered.away)
+            self._waiting.begin(delivered.away)
         else:
-            self._dependency_is_back()
+            self._waiting.end()
 
     async def _commit(self, poll: list[StoredRecord], delivered: Delivered) -> None:
         """Commits what is finished. A refusal (the group has moved on) costs one skip by whoever has the partition."""
@@ -171,38 +178,30 @@ class Worker:
         with contextlib.suppress(IllegalStateError, KafkaError):  # the partition has moved to another member
             self._consumer.resume(partition)
 
-    async def _wait_for(self, away: Retryable) -> None:
-        """Waits before the next try: longer each time, with jitter, told once."""
-        if self.health.away is None:
-            log.warning("waiting for a dependency", stage=self.stage, code=away.code, what=away.sentence)
-        self.health.away = away.sentence
-        self.metrics.waiting.set(1)
-        first, longest = self._runtime.options.retry_seconds
-        seconds = min(longest, first * 2**self._failures) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
-        self._failures += 1
-        deadline = asyncio.get_running_loop().time() + seconds
-        while not self._stopping and (left := deadline - asyncio.get_running_loop().time()) > 0:
+    async def _wait_for_broker(self) -> None:
+        self._waiting.begin(Retryable("dependency.away", name="Kafka"))
+        while not self._stopping and not self._waiting.over:
             self.health.beat()
-            await asyncio.sleep(min(left, 0.2))
-
-    def _dependency_is_back(self) -> None:
-        if self.health.away is not None:
-            log.info("the dependency is back", stage=self.stage)
-        self.health.away = None
-        self._failures = 0
-        self.metrics.waiting.set(0)
+            await asyncio.sleep(0.1)
 
     def _watch_polls(self, consumer: AIOKafkaConsumer) -> None:
-        """Lets each turn of FastStream's poll loop count as progress: an idle stage is alive."""
+        """What is done at each turn of FastStream's poll loop. A turn counts as progress: an idle stage is alive."""
         getmany = consumer.getmany
 
         async def watched(*partitions: Any, **options: Any) -> Any:
-            self.health.beat()
+            self._waiting.pause(consumer)
             try:
-                return await getmany(*partitions, **options)
+                found = await getmany(*partitions, **options)
             except UnicodeDecodeError:  # FastStream would begin anew at once, and for ever
                 read_any_header_name()
-                return {}
+            except KafkaError as error:  # FastStream would sleep, and nobody would hear of it
+                self._waiting.begin_for_client(error)
+                await asyncio.sleep(POLL_ERROR_SECONDS)
+            else:
+                self.health.beat()
+                self._waiting.end_for_client()
+                return found
+            return {}
 
         consumer.getmany = watched
 
