@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
+from random import Random
 from uuid import UUID, uuid4
 
 import psycopg
@@ -1119,3 +1120,119 @@ async def test_whatever_the_order_a_job_ends_once_and_exactly_at_the_end(
     assert announced == (1 if done else 0)
     assert sum(view.outcomes.values()) == len(recorded)
     assert {row.id for row in await ledger.documents(flow.job) if row.state is DocumentState.DONE} == done
+
+
+@dataclass
+class World:
+    """The topics and workers beside a ledger, as far as it can be fooled by them: what is published, and by whom read.
+
+    A stage publishes before its outcome is recorded, outcomes are recorded in any order, and records may be lost.
+    """
+
+    flow: Flow
+    ledger: Ledger
+    topics: list[tuple[str, UUID]]
+    """Messages that nobody has answered since they were published, some of them twice."""
+    answered: list[tuple[str, Outcome]] = field(default_factory=list)
+    """Published, not recorded."""
+    failing: dict[tuple[str, UUID], Outcome] = field(default_factory=dict)
+    """Recorded as failed."""
+    makers: dict[tuple[str, UUID], Outcome] = field(default_factory=dict)
+    """What each message comes to."""
+
+    async def left(self) -> bool:
+        """Whether a message has no outcome yet. A batch that was submitted twice brings nothing the second time."""
+        under_way = {*self.topics, *((stage, outcome.message) for stage, outcome in self.answered)}
+        met_now = {row.id for row in await self.ledger.documents(self.flow.job)}
+        for one in self.flow.submissions:
+            if one.manifest is None and met_now.issuperset(document.id for document in one.documents):
+                under_way.discard(("admit", one.message))
+        for stage in {stage for stage, _ in under_way}:
+            messages = {message for at, message in under_way if at == stage}
+            if messages != await self.ledger.finished(stage, list(messages)):
+                return True
+        return False
+
+    async def read(self, stage: str, message: UUID) -> None:
+        """A worker of the stage reads the message, and skips it if it has an outcome."""
+        self.topics.remove((stage, message))
+        if await self.ledger.finished(stage, [message]):
+            return
+        outcome = self.makers[stage, message]
+        self.topics += [(unit.stage, unit.message) for unit in outcome.opens]
+        self.answered.append((stage, outcome))
+
+    async def record(self, index: int) -> None:
+        stage, outcome = self.answered.pop(index)
+        await self.ledger.record(stage, [outcome], now=NOW)
+        codes = await self.ledger.outcomes(stage, [outcome.message])
+        if codes[outcome.message] is not None:  # the first outcome counts, and that may have been another worker's
+            self.failing[stage, outcome.message] = outcome
+
+    async def redrive(self, stage: str, message: UUID) -> None:
+        """The cause is mended; the message is published again."""
+        failed = self.failing.pop((stage, message))
+        self.makers[stage, message] = replace(failed, code=None)
+        if await self.ledger.redrive(stage, message, job=self.flow.job, now=NOW):
+            self.topics.append((stage, message))
+
+    async def readmit(self, document: str, *, lose: bool) -> None:
+        """Records of the document may be lost; it is admitted anew as it was."""
+        if lose:
+            self.topics = [one for one in self.topics if self.makers[one].document != document]
+        first = next(one for one in self.flow.submissions if document in {met.id for met in one.documents})
+        event = Outcome(
+            uuid4(),
+            self.flow.job,
+            None,
+            opens=tuple(unit for unit in first.opens if unit.document == document),
+            documents=tuple(one for one in first.documents if one.id == document),
+        )
+        self.makers["admit", event.message] = event
+        await self.ledger.readmit(self.flow.job, [document], event=event.message, now=NOW)
+        self.topics.append(("admit", event.message))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(flow=flows(), random=st.randoms(use_true_random=False))
+async def test_a_mended_job_completes_exactly_when_nothing_is_left(ledger: Ledger, flow: Flow, random: Random) -> None:
+    """Messages are read and recorded in any order, failures redriven and documents admitted anew in between, with
+    outcomes of the forgotten units still under way."""
+    await ledger.open_job(new_job(id=flow.job))
+    world = World(flow, ledger, [("admit", one.message) for one in flow.submissions])
+    world.makers = {("admit", one.message): one for one in flow.submissions}
+    world.makers |= {(stage, outcome.message): outcome for stage, outcome in flow.work}
+    mends = random.randint(0, 4)
+    while True:
+        met_now = [row.id for row in await ledger.documents(flow.job)]
+        failing = list(world.failing)
+        choices = ["read"] * 3 * bool(world.topics) + ["record"] * 2 * bool(world.answered)
+        if mends:
+            choices += ["redrive"] * bool(failing) + ["readmit"] * bool(met_now)
+        if not choices:
+            break
+        match random.choice(choices):
+            case "read":
+                await world.read(*random.choice(world.topics))
+            case "record":
+                await world.record(random.randrange(len(world.answered)))
+            case "redrive":
+                mends -= 1
+                await world.redrive(*random.choice(failing))
+            case "readmit":
+                mends -= 1
+                await world.readmit(random.choice(met_now), lose=random.random() < 0.5)
+        view = await ledger.job(flow.job)
+        assert view.open_work == len(await ledger.work(flow.job, open_only=True))
+        assert (view.state in (JobState.COMPLETE, JobState.FAILED)) == (not await world.left())
+    view = await ledger.job(flow.job)
+    files = flow.documents - flow.archives
+    assert view.state is (JobState.COMPLETE if view.done else JobState.FAILED)
+    assert (view.total, view.open_work) == (len(files), 0)
+    assert {row.id for row in await ledger.documents(flow.job)} == flow.documents
+    still_failing = {outcome.document for outcome in world.failing.values()}
+    refused = {one.id for submission in flow.submissions for one in submission.documents if one.code is not None}
+    assert view.failed == len(refused | still_failing)
+    assert view.done == len(files) - view.failed
+    assert sum(view.outcomes.values()) == len([row for row in await ledger.work(flow.job) if row.finished])
+    assert len([one for one in await ledger.announcements() if one.job == flow.job]) == (1 if view.done else 0)
