@@ -3,7 +3,7 @@
 It polls and commits as the worker does, so a test can end any step by a crash and start the process anew.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -57,6 +57,10 @@ class Log:
         for one in records:
             held = self.records.setdefault(one.topic, [])
             held.append(StoredRecord(one.topic, 0, len(held), one.key, one.value, one.headers, 1_700_000_000_000))
+
+    async def scan(self, topic: str, *, start: Mapping[int, int] | None = None) -> AsyncIterator[StoredRecord]:
+        for record in self.of(topic)[(start or {}).get(0, 0) :]:
+            yield record
 
     def of(self, topic: str) -> list[StoredRecord]:
         return self.records.get(topic, [])
