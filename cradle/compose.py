@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from cradle.flow import read_flow
 from cradle.settings import Settings
+from infra import waits
 from infra.local import stack
 from infra.paths import file_url
 from schemas.errors import CradleError, Permanent
@@ -199,6 +200,8 @@ async def open_runtime(settings: Settings, flow: Topology) -> AsyncIterator["Run
                 poll_records=settings.poll_records,
                 poll_wait=settings.poll_wait,
                 drain_seconds=settings.drain_seconds,
+                storm_limit=settings.storm_limit,
+                waiting_notes=waits.folder(settings.home),
                 health=_health_address(settings),
             ),
         )

@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     """Seconds after SIGTERM at which `cradle run --all` kills a child that is still there."""
     restarts: Annotated[int, Field(ge=0, le=1000)] = 5
     """Crashed children that `cradle run --all` starts again within ten minutes before it gives up."""
+    storm_limit: Annotated[int, Field(ge=0, le=100_000)] = 20
+    """Messages that fail with one code within a minute before the stage pauses, if they are more than half of all;
+    docs/errors.md marks the codes that count. 0: it never does."""
 
     health_host: str = "127.0.0.1"
     """Address on which consumers answer /livez, /readyz and /metrics; `all` for every interface."""

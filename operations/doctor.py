@@ -1,11 +1,13 @@
-"""Asks each dependency whether it is there, and says what to do about one that is not."""
+"""Asks each dependency whether it is there, and says what to do about one that is not, or that a stage waits for."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+from infra.waits import waits_of
 from schemas.errors import CradleError
 
 TIMEOUT_SECONDS: Final = 5.0
@@ -40,6 +42,14 @@ class Finding:
 async def examine(dependencies: Sequence[Dependency]) -> list[Finding]:
     """One finding a dependency, in their order; each has its seconds. Never raises for one that is away."""
     return [await _examine_one(dependency) for dependency in dependencies]  # in turn, so that latencies are their own
+
+
+def waiting_stages(notes: Path) -> list[Finding]:
+    """One for each thing that a stage of this machine waits for; `notes` is the folder where they say so."""
+    return [
+        Finding(f"stage {wait.stage}", "", False, "", 0.0, wait.code, wait.sentence, wait.next_step)
+        for wait in waits_of(notes)
+    ]
 
 
 async def _examine_one(dependency: Dependency) -> Finding:

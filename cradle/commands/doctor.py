@@ -17,7 +17,7 @@ def doctor(
     settings: Annotated[bool, typer.Option("--settings", help="Show each setting and where it came from.")] = False,
     json: Json = False,
 ) -> None:
-    """Check each dependency, and say how to mend one that is away."""
+    """Check each dependency, and say how to mend one that is away; say what stages of this machine wait for."""
     if settings:
         _show_settings(json)
         return
@@ -34,10 +34,12 @@ async def _examine() -> "list[Finding]":
     from cradle.checks import dependencies
     from cradle.compose import open_adapters
     from cradle.settings import load_settings
-    from operations.doctor import examine
+    from infra import waits
+    from operations.doctor import examine, waiting_stages
 
-    async with open_adapters(load_settings()) as adapters:
-        return await examine(dependencies(adapters))
+    settings = load_settings()
+    async with open_adapters(settings) as adapters:
+        return await examine(dependencies(adapters)) + waiting_stages(waits.folder(settings.home))
 
 
 def _shape(finding: "Finding") -> dict[str, Any]:

@@ -41,7 +41,8 @@ class EmbeddingEngine(Protocol):
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """float32 (n, dimension), row i for texts[i], prefixes already put before; L2-normalised if configured.
 
-        Blocking: call it off the event loop. A row does not depend on the other texts.
+        Blocking: call it off the event loop. A row does not depend on the other texts. Raises Retryable `engine.busy`
+        where it lacks something just now, such as the memory of a GPU that others use too.
         """
 
 
@@ -55,6 +56,7 @@ def identify(config: EmbeddingConfig) -> EngineIdentity:
 
 
 def load_engine(config: EmbeddingConfig) -> EmbeddingEngine:
-    """Raises Permanent `engine.unknown`, `engine.missing`, `engine.revision` or `engine.weights`."""
+    """Raises Permanent `engine.unknown`, `engine.missing`, `engine.revision` or `engine.weights`, Retryable
+    `engine.busy`."""
     engine: EmbeddingEngine = engine_module("embedding", config.model, ADAPTERS).load(config)
     return engine

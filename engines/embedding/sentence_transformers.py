@@ -8,6 +8,7 @@ thread: sums do not depend on how many cores there are, and more processes use m
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from engines.embedding import EngineIdentity
 from engines.embedding.models import NAME, find_model
-from schemas.errors import Permanent
+from schemas.errors import Permanent, Retryable
 from schemas.parameters import EmbeddingConfig
 
 ROWS: Final = 32
@@ -54,13 +55,25 @@ class SentenceTransformersEngine:
         tokens = self._model.tokenizer(
             filled, padding="max_length", truncation=True, max_length=length, return_tensors="pt"
         )
-        with torch.inference_mode():
+        with _memory_permitting(), torch.inference_mode():
             output = self._model({name: tensor.to(self._model.device) for name, tensor in tokens.items()})
             vectors = output["sentence_embedding"].float()
             if self._normalize:
                 vectors = torch.nn.functional.normalize(vectors, dim=1)
             made: NDArray[np.float32] = vectors[: len(texts)].cpu().numpy()
         return made
+
+
+@contextmanager
+def _memory_permitting() -> Iterator[None]:
+    """A GPU without room is one that others use too. Fewer rows at a time would need less, but round differently."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        torch.cuda.empty_cache()
+        raise Retryable("engine.busy", name=NAME, what="GPU memory") from error
 
 
 def _batches(members: list[int], rows: int) -> Iterator[list[int]]:
@@ -89,7 +102,8 @@ def load(config: EmbeddingConfig) -> SentenceTransformersEngine:
     found = find_model(config)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     # trust_remote_code stays off: a model is data, never a program
-    model = SentenceTransformer(found.repository, device=device, revision=found.revision)
+    with _memory_permitting():
+        model = SentenceTransformer(found.repository, device=device, revision=found.revision)
     model.eval()
     if model.get_embedding_dimension() != identity.dimension:
         raise Permanent("engine.weights", name=NAME)
