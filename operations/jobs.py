@@ -58,7 +58,7 @@ async def open_job(
 
     The key comes before the ledger's row: a crash in between leaves a key without a job, which seals nothing, and
     never a job without a key. Raises Permanent `customer.unknown`, `parameters.unknown`, `engine.unknown`,
-    `job.erased`, or `key.destroyed` while an erasure is under way.
+    `job.erased`, `job.cancelled`, or `key.destroyed` while an erasure is under way.
     """
     job = job_id(customer, reference)
     keeper = await parameters.customer(customer)
@@ -100,6 +100,8 @@ async def _create_key(job: UUID, keys: Keys, ledger: Ledger) -> bytes:
 def _refuse_erased(view: JobView) -> None:
     if view.state is JobState.ERASED:
         raise Permanent("job.erased", when=view.erased_at)
+    if view.state is JobState.CANCELLED:
+        raise Permanent("job.cancelled")
 
 
 # -- what a running process may know of a job -------------------------------------------------------------------------

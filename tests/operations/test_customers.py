@@ -2,8 +2,9 @@ from collections.abc import Awaitable
 
 import pytest
 
+from infra.ledger import Limit
 from infra.parameters.memory import MemoryParameters
-from operations.customers import add_customer, add_parameters, show_customer
+from operations.customers import add_customer, add_parameters, read_limit, show_customer
 from schemas.errors import Permanent
 
 RECIPIENT = "age1" + "q" * 58
@@ -46,6 +47,9 @@ async def test_what_is_not_given_stays_and_roots_are_added_or_revoked() -> None:
         ({"roots": ["https://host/data"]}, "roots"),
         ({"window": 0}, "window"),
         ({"retain_hours": 169}, "retain_hours"),
+        ({"max_failed": "many"}, "max_failed"),
+        ({"max_failed": "101%"}, "max_failed"),
+        ({"max_failed": "-1"}, "max_failed"),
         ({"recipient": "ssh-ed25519 AAAA"}, "recipient"),
         ({"recipient": "AGE-SECRET-KEY-1" + "Q" * 58}, "recipient"),
     ],
@@ -57,6 +61,22 @@ async def test_a_bad_field_is_named_and_nothing_is_stored(fields: dict[str, obje
     assert named in error.sentence
     assert "SECRET" not in error.sentence
     assert await store.customers() == []
+
+
+async def test_how_many_may_fail_is_set_kept_and_taken_away() -> None:
+    store = MemoryParameters()
+    await add_customer("acme", store=store, max_failed="5")
+    assert (await add_customer("acme", store=store, window=3)).max_failed == "5"
+    assert (await add_customer("acme", store=store, max_failed="2.5%")).max_failed == "2.5%"
+    assert (await add_customer("acme", store=store, max_failed="none")).max_failed is None
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [(None, None), ("0", Limit(count=0)), ("5", Limit(count=5)), ("10%", Limit(share=0.1)), ("100%", Limit(share=1.0))],
+)
+def test_a_limit_is_a_count_or_a_share(text: str | None, limit: Limit | None) -> None:
+    assert read_limit(text) == limit
 
 
 async def test_a_customer_id_is_checked() -> None:

@@ -6,8 +6,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from infra.keys import LEASE_SECONDS
-from infra.ledger import DocumentState, JobState, JobView, NewDocument, Outcome
+from infra.ledger import DocumentState, JobState, JobView, Limit, NewDocument, Outcome
 from infra.progress.memory import MemoryProgress
+from operations.customers import add_customer
 from operations.erasure import erase
 from operations.jobs import describe_job, job_report, seal_path, wait_for
 from schemas.errors import Permanent
@@ -130,6 +131,45 @@ async def test_a_report_tells_why_documents_failed_and_by_which_path(tmp_path: P
     assert (report["state"], report["reason"]) == ("failed", "job.empty")
     assert str(job) in report["next_step"]
     assert [(row["path"], row["code"]) for row in report["failures"]] == [("a folder/scan.png", "document.needs-ocr")]
+
+
+@pytest.mark.parametrize(("written", "pinned"), [("1", Limit(count=1)), ("12.5%", Limit(share=0.125)), (None, None)])
+async def test_a_job_pins_how_many_documents_may_fail(
+    tmp_path: Path, written: str | None, pinned: Limit | None
+) -> None:
+    entrance = await Entrance(tmp_path).with_customer()
+    await add_customer("acme", store=entrance.store, max_failed=written)
+    opened = await entrance.jobs.opened("acme", "a reference")
+    await add_customer("acme", store=entrance.store, max_failed="50%")
+    assert opened.view.max_failed == pinned
+    assert job_report((await entrance.jobs.opened("acme", "a reference")).view)["max_failed"] == written
+
+
+async def test_more_failures_than_the_job_allows_fail_it_and_each_is_named(tmp_path: Path) -> None:
+    entrance = await Entrance(tmp_path).with_customer()
+    await add_customer("acme", store=entrance.store, max_failed="1")
+    job = await entrance.jobs.open("acme", "a reference")
+    key = await entrance.jobs.key(job)
+    codes = [None, "document.type", "document.broken", "document.type"]
+    met = [
+        NewDocument(
+            f"{number:032x}",
+            seal_path(key, f"{number:032x}", f"{number}.pdf", nonce=bytes(12)),
+            DocumentState.FAILED if code else DocumentState.OPEN,
+            code,
+        )
+        for number, code in enumerate(codes)
+    ]
+    await entrance.ledger.record("admit", [Outcome(uuid4(), job, None, documents=tuple(met), manifest=4)], now=NOW)
+    report = await describe_job(job, ledger=entrance.ledger, keys=entrance.keys)
+    assert (report["state"], report["reason"]) == ("failed", "job.too-many-failed")
+    assert f"cradle dlq redrive --job {job}" in report["next_step"]
+    assert report["failed_by_code"] == {"document.type": 2, "document.broken": 1}
+    assert [(one["path"], one["stage"], one["code"]) for one in report["failures"]] == [
+        ("1.pdf", "admit", "document.type"),
+        ("2.pdf", "admit", "document.broken"),
+        ("3.pdf", "admit", "document.type"),
+    ]
 
 
 async def test_after_erasure_a_report_still_tells_what_happened_without_paths(tmp_path: Path) -> None:
