@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from consumers.embed import stage
@@ -11,6 +12,7 @@ from consumers.runtime.contract import Done, Failed, Output
 from engines.embedding import EmbeddingEngine
 from engines.embedding.fake import IDENTITY, FakeEngine
 from engines.tokenizer import Tokenizer
+from schemas.errors import Retryable
 from schemas.ids import job_id
 from schemas.messages import EmbeddingsMade
 from schemas.parameters import EmbeddingConfig
@@ -119,3 +121,23 @@ async def test_jobs_of_other_parameters_are_computed_apart() -> None:
         failed = answered[job]
         assert isinstance(failed, Failed)
         assert failed.error.code == code
+
+
+async def test_an_engine_that_is_busy_costs_no_message() -> None:
+    class Crowded(Watched):
+        """Has no room for a second batch."""
+
+        def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            if self.batches:
+                raise Retryable("engine.busy", name="fake", what="GPU memory")
+            return super().embed(texts)
+
+    engine = Crowded()
+    handle = stage(fake_ports(parameters=SMALL, engines=engine))
+    inputs = [received(made(first, second), name=first) for first, second in (("aa", "ab"), ("ba", "bb"))]
+    answered = []
+    with pytest.raises(Retryable) as error:
+        async for outcome in handle(inputs):
+            answered.append(outcome)
+    assert error.value.code == "engine.busy"
+    assert [type(outcome) for outcome in answered] == [Done], "what was whole before travels on"

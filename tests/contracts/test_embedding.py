@@ -13,7 +13,7 @@ import pytest
 from appliance.encoder import SHA256
 from engines.embedding import EmbeddingEngine, identify, load_engine
 from engines.tokenizer import load_tokenizer
-from schemas.errors import Permanent
+from schemas.errors import Permanent, Retryable
 from schemas.parameters import EmbeddingConfig
 from tests.engines.test_tokenizer import MODELS, config
 
@@ -170,3 +170,21 @@ def test_a_batch_padded_to_a_fixed_shape_changes_nothing() -> None:
     alone = {text: shaped.embed([text])[0].tobytes() for text in TEXTS}
     assert [row.tobytes() for row in shaped.embed(TEXTS[::-1])] == [alone[text] for text in TEXTS[::-1]]
     assert np.allclose(shaped.embed(TEXTS), plain.embed(TEXTS), atol=1e-5)
+
+
+def test_a_gpu_without_room_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sentence_transformers")
+    import torch
+
+    from engines.embedding.sentence_transformers import SentenceTransformersEngine
+
+    engine = load_engine(config("sentence-transformers"))
+    assert isinstance(engine, SentenceTransformersEngine)
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(engine._model, "forward", full)
+    with pytest.raises(Retryable) as error:
+        engine.embed(TEXTS)
+    assert (error.value.code, "GPU memory" in error.value.sentence) == ("engine.busy", True)
