@@ -16,6 +16,30 @@ log = structlog.get_logger()
 Inputs = dict[UUID, Received[Message]]
 
 
+class Died(Exception):
+    """The process that a message was alone in is gone. No attempt, but a strike."""
+
+
+class Unforeseen(Exception):
+    """An error that nobody foresaw, told by another process. Its text stayed there: it may quote a document."""
+
+    def __init__(self, kind: str, place: str) -> None:
+        super().__init__(kind, place)
+        self.kind = kind
+        self.place = place
+
+
+def unforeseen(error: Exception) -> Unforeseen:
+    """The error's kind and place, without its text."""
+    if isinstance(error, Unforeseen):
+        return error
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    place = f"{frame.tb_frame.f_code.co_filename.rpartition('/')[2]}:{frame.tb_lineno}" if frame else "?"
+    return Unforeseen(type(error).__name__, place)
+
+
 class Attempts:
     """Runs `handle`, the stage's function, at most `most` times a message. `beat` is called at each outcome."""
 
@@ -26,7 +50,7 @@ class Attempts:
         self._beat = beat
 
     async def outcomes(self, inputs: Inputs) -> AsyncGenerator[tuple[Outcome, int], None]:
-        """Each input's outcome with the number of the attempt that gave it. Raises Retryable, at any point.
+        """Each input's outcome with the number of the attempt that gave it. Raises Retryable or Died, at any point.
 
         The first attempt is the whole poll. If it ends in an error that nobody foresaw, what has no outcome yet is
         tried one message at a time, so that a poisoned one cannot take its neighbours along.
@@ -35,7 +59,7 @@ class Attempts:
         try:
             async for outcome in self._run(left):
                 yield outcome, 1
-        except Retryable:
+        except (Retryable, Died):
             raise
         except Exception as error:
             self._tell(error, messages=len(left), attempt=1)
@@ -50,11 +74,11 @@ class Attempts:
                 async for outcome in self._run({message: received}):
                     yield outcome, attempt
                 return
-            except Retryable:
+            except (Retryable, Died):
                 raise
             except Exception as error:
                 self._tell(error, messages=1, attempt=attempt)
-                kind = type(error).__name__
+                kind = unforeseen(error).kind
         unexpected = Permanent("delivery.unexpected", stage=self._stage, attempts=self._most, kind=kind)
         yield Failed(received, unexpected), self._most
 
@@ -72,16 +96,12 @@ class Attempts:
             raise RuntimeError(f"the {self._stage} stage gave no outcome for {len(left)} inputs")
 
     def _tell(self, error: Exception, *, messages: int, attempt: int) -> None:
-        """Logs the error's kind and place. Its own text is left out: it may quote a document."""
-        frame = error.__traceback__
-        while frame is not None and frame.tb_next is not None:
-            frame = frame.tb_next
-        at = f"{frame.tb_frame.f_code.co_filename.rpartition('/')[2]}:{frame.tb_lineno}" if frame else "?"
+        told = unforeseen(error)
         log.error(
             "unexpected error",
             stage=self._stage,
-            kind=type(error).__name__,
-            at=at,
+            kind=told.kind,
+            at=told.place,
             messages=messages,
             attempt=attempt,
         )

@@ -4,16 +4,19 @@ At least once from the broker, effectively once by ids and the ledger: an output
 an outcome recorded twice counts once. So a crash between any two steps costs only time.
 """
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from consumers.runtime import dead_letters
 from consumers.runtime.attempts import Attempts
 from consumers.runtime.contract import Handle, Held, Outcome
+from consumers.runtime.isolation import Isolation
 from consumers.runtime.metrics import Metrics
-from consumers.runtime.opening import OpenedPoll, Unreadable, open_poll
+from consumers.runtime.opening import OpenedPoll, open_poll
 from consumers.runtime.runtime import Runtime
 from consumers.runtime.settling import Settled, settle
 from infra import ledger
@@ -51,20 +54,45 @@ class Delivery:
         self._metrics = metrics
         self._beat = beat
         self._attempts = Attempts(stage, handle, most=runtime.options.attempts, beat=beat)
+        self._isolation = Isolation(stage, handle, runtime, beat=beat)
 
     async def deliver(self, poll: Sequence[StoredRecord]) -> Delivered:
         """Steps 1 to 4. Raises nothing that a record, a stage or a dependency can cause."""
         delivered = Delivered()
+        opened = OpenedPoll()
         try:
             opened = await open_poll(self._stage, poll, self._runtime)
             self._drop(opened.skipped, delivered)
-            await self._quarantine(opened.unreadable, delivered)
-            inputs = {message: one.received for message, one in opened.messages.items()}
-            async with aclosing(self._attempts.outcomes(inputs)) as outcomes:
-                await self._settle_all(outcomes, opened, delivered)
+            await self._quarantine(opened, delivered)
+            await self._run(opened, delivered)
         except Retryable as away:
             delivered.away = away
+        except (Exception, asyncio.CancelledError):
+            await self._put_down(opened)
+            raise
+        await self._put_down(opened)
         return delivered
+
+    async def _run(self, opened: OpenedPoll, delivered: Delivered) -> None:
+        """Step 2 and on: the poll in company, then its suspects, each alone."""
+        suspects = self._isolation.suspects(opened)
+        inputs = {message: one.received for message, one in opened.messages.items() if message not in suspects}
+        async with aclosing(self._attempts.outcomes(inputs)) as outcomes:
+            await self._settle_all(outcomes, opened, delivered)
+        if suspects:
+            async with aclosing(self._isolation.outcomes(suspects, opened)) as outcomes:
+                await self._settle_all(outcomes, opened, delivered)
+
+    async def _put_down(self, opened: OpenedPoll) -> None:
+        """We live, so what has no outcome is not to be suspected for it. A suspect stays one."""
+        left = [message for message in opened.in_hand if not self._isolation.suspects_still(message)]
+        if left:
+            with suppress(Retryable):  # then it runs alone the next time, for nothing
+                await self._runtime.ports.ledger.put_down(self._stage, left, worker=self._runtime.worker)
+
+    def _have_outcomes(self, messages: Collection[UUID], opened: OpenedPoll) -> None:
+        opened.in_hand.difference_update(messages)
+        self._isolation.clear(messages)
 
     async def _settle_all(
         self, outcomes: AsyncIterator[tuple[Outcome, int]], opened: OpenedPoll, delivered: Delivered
@@ -106,6 +134,7 @@ class Delivery:
         outcomes = [settled.outcome for settled in group]
         await self._fail_jobs(group)
         await self._runtime.ports.ledger.record(self._stage, outcomes, now=self._runtime.ports.clock())
+        self._have_outcomes([outcome.message for outcome in outcomes], opened)
         for settled in group:
             message = settled.source.received.id
             delivered.finish([settled.source.record, *opened.duplicates.get(message, ())])
@@ -123,7 +152,8 @@ class Delivery:
             if settled.outcome.code is not None and topic.origin is Origin.COMPLETION:
                 await self._runtime.ports.ledger.failed(settled.outcome.job, settled.outcome.code)
 
-    async def _quarantine(self, unreadable: list[Unreadable], delivered: Delivered) -> None:
+    async def _quarantine(self, opened: OpenedPoll, delivered: Delivered) -> None:
+        unreadable = opened.unreadable
         if not unreadable:
             return
         letters = [await dead_letters.seal_unreadable(self._stage, one, self._runtime) for one in unreadable]
@@ -132,6 +162,7 @@ class Delivery:
             ledger.Outcome(message=one.id, job=NO_JOB, document=None, code=one.error.code) for one in unreadable
         ]
         await self._runtime.ports.ledger.record(self._stage, outcomes, now=self._runtime.ports.clock())
+        self._have_outcomes([outcome.message for outcome in outcomes], opened)
         delivered.finish([one.record for one in unreadable])
         for one in unreadable:
             self._metrics.failed.inc()

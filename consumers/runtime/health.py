@@ -4,6 +4,8 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
 
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -14,6 +16,10 @@ from starlette.routing import Route
 
 from consumers.runtime.metrics import Metrics
 from schemas.errors import Retryable
+
+TOUCH_SECONDS: Final = 1.0
+GRACE_SECONDS: Final = 15.0
+"""How long `/livez` is bad before the process is ended: time for those who ask it to see that."""
 
 
 @dataclass(slots=True)
@@ -26,9 +32,16 @@ class Health:
     waits: tuple[Retryable, ...] = ()
     """What the stage waits for: a dependency, or the end of a storm."""
     last_beat: float = field(default_factory=time.monotonic)
+    beat_file: Path | None = None
+    """Touched at beats, once a second at most: a supervisor watches it."""
+    _touched: float = 0.0
 
     def beat(self) -> None:
         self.last_beat = time.monotonic()
+        if self.beat_file is not None and self.last_beat - self._touched >= TOUCH_SECONDS:
+            self._touched = self.last_beat
+            with contextlib.suppress(OSError):
+                self.beat_file.touch()
 
     @property
     def idle_seconds(self) -> float:

@@ -3,7 +3,7 @@
 Whatever a record's bytes are, it becomes exactly one of: opened, unreadable (dead letter) or skipped.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -46,10 +46,14 @@ class OpenedPoll:
     unreadable: list[Unreadable] = field(default_factory=list)
     skipped: list[StoredRecord] = field(default_factory=list)
     """Records of messages that have an outcome, and of jobs that are erased or cancelled."""
+    in_hand: set[UUID] = field(default_factory=set)
+    """What the ledger notes as ours until it has an outcome or is put down."""
+    suspects: dict[UUID, int] = field(default_factory=dict)
+    """Messages that another worker may have died of, and how often each killed a process that it was alone in."""
 
 
 async def open_poll(stage: str, poll: Sequence[StoredRecord], runtime: Runtime) -> OpenedPoll:
-    """Opens a poll's records and asks the ledger, once for all of them, which are finished already."""
+    """Opens a poll's records, and takes in hand what is not finished and of no erased or cancelled job."""
     opened = OpenedPoll()
     for record in poll:
         match await _open_record(record, runtime.topology.topics[record.topic], runtime.ports.jobs):
@@ -61,21 +65,31 @@ async def open_poll(stage: str, poll: Sequence[StoredRecord], runtime: Runtime) 
                 opened.duplicates.setdefault(one.received.id, []).append(record)
             case Opened() as one:
                 opened.messages[one.received.id] = one
-    await _skip_finished(stage, opened, runtime)
+    await _skip_stopped(opened, runtime)
+    await _take(stage, opened, runtime)
     return opened
 
 
-async def _skip_finished(stage: str, opened: OpenedPoll, runtime: Runtime) -> None:
-    ledger = runtime.ports.ledger
+async def _skip_stopped(opened: OpenedPoll, runtime: Runtime) -> None:
     jobs = {one.received.job for one in opened.messages.values()}
-    finished = await ledger.finished(stage, [*opened.messages, *(one.id for one in opened.unreadable)])
-    erased = await ledger.erased_jobs([*jobs])
-    for message, one in [*opened.messages.items()]:
-        if message in finished or one.received.job in erased:
-            del opened.messages[message]
-            opened.skipped += [one.record, *opened.duplicates.pop(message, ())]
-    opened.skipped += [one.record for one in opened.unreadable if one.id in finished]
-    opened.unreadable = [one for one in opened.unreadable if one.id not in finished]
+    stopped = await runtime.ports.ledger.erased_jobs([*jobs])
+    _skip(opened, {message for message, one in opened.messages.items() if one.received.job in stopped})
+
+
+async def _take(stage: str, opened: OpenedPoll, runtime: Runtime) -> None:
+    """One question for all: what of these is finished, what did another worker leave in hand; the rest is ours."""
+    messages = [*opened.messages, *(one.id for one in opened.unreadable)]
+    taken = await runtime.ports.ledger.take(stage, messages, worker=runtime.worker, now=runtime.ports.clock())
+    opened.in_hand = set(messages) - taken.finished
+    opened.suspects = {message: strikes for message, strikes in taken.suspects.items() if message in opened.messages}
+    _skip(opened, taken.finished & opened.messages.keys())
+    opened.skipped += [one.record for one in opened.unreadable if one.id in taken.finished]
+    opened.unreadable = [one for one in opened.unreadable if one.id not in taken.finished]
+
+
+def _skip(opened: OpenedPoll, messages: Collection[UUID]) -> None:
+    for message in messages:
+        opened.skipped += [opened.messages.pop(message).record, *opened.duplicates.pop(message, ())]
 
 
 async def _open_record(record: StoredRecord, topic: Topic, jobs: Jobs) -> Opened | Unreadable | None:

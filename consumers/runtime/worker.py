@@ -10,6 +10,7 @@ import contextlib
 import gc
 import logging
 import time
+from collections.abc import Coroutine
 from typing import Any
 
 import structlog
@@ -33,10 +34,16 @@ from schemas.errors import Retryable
 
 log = structlog.get_logger()
 
-DAY_MS = 24 * 60 * 60 * 1000
+SESSION_MS = 10_000
+"""After how long without a heartbeat the group gives a member's partitions to others."""
+NAMED_SESSION_MS = 30_000
+"""The same for a member with a name of its own, which comes back: longer than a drain and a start take together."""
+BEAT_SECONDS = 1.0
 EMPTY_FETCH_SECONDS = 0.1
 POLL_ERROR_SECONDS = 1.0
 """Between two polls that end in an error of the client. It may never come back, so such a poll is no progress."""
+PUTTING_DOWN_SECONDS = 1.0
+"""What a poll that was cut off may take to tell the ledger what is no longer in hand."""
 LEAVING_SECONDS = 1.0
 """What FastStream may take to end the poll loop, after the poll in hand was drained or cut off."""
 
@@ -47,7 +54,7 @@ class Worker:
     def __init__(self, stage: str, handle: Handle, runtime: Runtime) -> None:
         self.stage = stage
         self.metrics = Metrics(stage)
-        self.health = Health(stage, runtime.options.stuck_seconds)
+        self.health = Health(stage, runtime.stuck_seconds(stage), beat_file=runtime.options.beat_file)
         self._runtime = runtime
         self._delivery = Delivery(stage, handle, runtime, self.metrics, self.health.beat)
         self._resuming: set[asyncio.Task[None]] = set()
@@ -74,9 +81,8 @@ class Worker:
             max_records=options.poll_records,
             batch_timeout_ms=int(options.poll_wait * 1000),
             max_partition_fetch_bytes=4 * 1024 * 1024,
-            # a long poll is no reason to lose the partitions: heartbeats go on, and /livez watches for real hangs
-            max_poll_interval_ms=DAY_MS,
-            session_timeout_ms=10_000,
+            max_poll_interval_ms=int(options.poll_interval * 1000),
+            session_timeout_ms=NAMED_SESSION_MS if options.instance else SESSION_MS,
             heartbeat_interval_ms=2_000,
             parser=_raw_poll,
             decoder=_records,
@@ -95,6 +101,7 @@ class Worker:
         if self._stopping:
             return
         gc.freeze()  # what is loaded by now stays: the collector need not look through it again at every turn
+        _keep_polling(self._consumer)
         self._watch_polls(self._consumer)
         _pace_empty_fetches(self._consumer)
         self.health.consuming = True
@@ -111,6 +118,8 @@ class Worker:
             _, running = await asyncio.wait({self._poll}, timeout=self._runtime.options.drain_seconds)
             for task in running:
                 task.cancel()  # nothing of it is committed: it is delivered again
+            if running:
+                await asyncio.wait(running, timeout=PUTTING_DOWN_SECONDS)
         await self._broker.stop()
         self._waiting.close()
 
@@ -184,6 +193,16 @@ class Worker:
             self.health.beat()
             await asyncio.sleep(0.1)
 
+    async def _beating(self, polling: Coroutine[Any, Any, Any]) -> Any:
+        """Waits for a poll. It takes long while the group shares out its partitions anew: that is no hang."""
+        task = asyncio.ensure_future(polling)
+        try:
+            while not (await asyncio.wait({task}, timeout=BEAT_SECONDS))[0]:
+                self.health.beat()
+            return task.result()
+        finally:
+            task.cancel()
+
     def _watch_polls(self, consumer: AIOKafkaConsumer) -> None:
         """What is done at each turn of FastStream's poll loop. A turn counts as progress: an idle stage is alive."""
         getmany = consumer.getmany
@@ -191,7 +210,7 @@ class Worker:
         async def watched(*partitions: Any, **options: Any) -> Any:
             self._waiting.pause(consumer)
             try:
-                found = await getmany(*partitions, **options)
+                found = await self._beating(getmany(*partitions, **options))
             except UnicodeDecodeError:  # FastStream would begin anew at once, and for ever
                 read_any_header_name()
             except KafkaError as error:  # FastStream would sleep, and nobody would hear of it
@@ -204,6 +223,15 @@ class Worker:
             return {}
 
         consumer.getmany = watched
+
+
+def _keep_polling(consumer: AIOKafkaConsumer) -> None:
+    """Lets the client believe that somebody waits for records at all times.
+
+    Otherwise it leaves the group when a poll is worked on for longer than the poll interval, as if to say that nobody
+    is there. Its heartbeats say that we are, and our own beats whether the stage moves.
+    """
+    consumer._subscription._fetch_count += 1
 
 
 def _pace_empty_fetches(consumer: AIOKafkaConsumer) -> None:
