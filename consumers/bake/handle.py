@@ -33,7 +33,7 @@ async def _answer(ports: Ports, received: Received[Message]) -> Outcome:
         built = await _bake(ports, received.job, completed)
     except Permanent as error:
         if error.code != "key.destroyed":  # an erased job stays erased
-            await ports.ledger.failed(received.job, error.code)
+            await ports.ledger.failed(received.job, error.code, generation=completed.generation)
         return Failed(received, error)
     await _record(ports, received.job, completed, built)
     return Done(received, items=built.chunks)

@@ -73,7 +73,7 @@ class Bench:
     async def baked(self, job: UUID, generation: int, image: ImageRecord) -> None:
         self.images.append((generation, image))
 
-    async def failed(self, job: UUID, reason: str) -> None:
+    async def failed(self, job: UUID, reason: str, *, generation: int | None = None) -> None:
         self.failures.append(reason)
 
     async def customer(self, customer: str) -> Customer:
