@@ -32,8 +32,15 @@ class Storms:
         """Of the storm that has begun and not ended."""
 
     def holds_back(self, message: UUID, codes: Iterable[str], now: float) -> str | None:
-        """Takes note of an outcome by the codes that it failed with, none if it is done. Returns the code of the storm
-        that keeps it back: then it must not be recorded."""
+        """Takes note of an outcome by the codes that it failed with, none if it passed. Returns the code of the storm
+        that keeps it back: then it must not be recorded.
+
+        One that passed ends the storm. What was counted stays, so the next failure begins it anew while the minute
+        lasts, and no more than the limit become dead letters in it.
+        """
+        codes = [*codes]
+        if not codes:
+            self.code = None
         counting = [code for code in codes if CATALOGUE[code].storms]
         self._forget(now)
         if self._limit == 0:
@@ -48,11 +55,6 @@ class Storms:
             return code
         self._failed[message] = (now, code)
         return None
-
-    def passed(self) -> None:
-        """A message has passed: the stage goes on. What was counted stays, so the next failure pauses it again while
-        the minute lasts, and no more than the limit become dead letters in it."""
-        self.code = None
 
     def narrowed(self, inputs: Mapping[UUID, Input], chance: float) -> dict[UUID, Input]:
         """All inputs in calm; in a storm one of them, chosen by a `chance` from 0 to 1, since the same one again might

@@ -1,8 +1,16 @@
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from uuid import UUID
 
 import pytest
 
+from consumers.runtime import Done, Failed, Options, Outcome, Received
+from consumers.runtime.delivery import Delivery
+from consumers.runtime.metrics import Metrics
 from consumers.runtime.storms import WINDOW_SECONDS, Storms
+from schemas.errors import Permanent
+from schemas.messages import Message
+from tests.consumers.flow import document_message, open_flow
 
 OURS, THEIRS = "delivery.unexpected", "document.encrypted"
 
@@ -82,12 +90,11 @@ def test_another_failure_is_let_through_in_a_storm_and_does_not_end_it() -> None
 def test_once_one_has_passed_no_more_than_the_limit_fail_in_a_minute() -> None:
     outcomes = Outcomes(limit=5)
     assert outcomes.of(OURS, times=6)[-1]
-    outcomes.of(None)
-    outcomes.storms.passed()
+    assert outcomes.of(None) == [False]
     assert outcomes.storms.code is None
     assert outcomes.of(OURS) == [True]
     outcomes.now += WINDOW_SECONDS + 1
-    outcomes.storms.passed()
+    outcomes.of(None)
     assert outcomes.of(OURS, times=6) == [False] * 5 + [True]
 
 
@@ -109,3 +116,56 @@ def test_in_a_storm_one_message_at_a_time_is_tried(chance: float, number: int) -
     outcomes.of(OURS, times=2)
     assert outcomes.storms.narrowed(inputs, chance) == {UUID(int=number): number}
     assert outcomes.storms.narrowed({}, chance) == {}
+
+
+# -- in a stage's delivery ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [5, 0])
+async def test_a_storm_keeps_its_messages_until_its_cause_is_mended(limit: int) -> None:
+    """Of 40 messages 5 become dead letters, not 40; with the limit off all of them do."""
+    broken = True
+
+    async def split(inputs: Sequence[Received[Message]]) -> AsyncIterator[Outcome]:
+        for one in inputs:
+            yield Failed(one, Permanent("engine.vectors", name="fake", what="finite")) if broken else Done(one, items=1)
+
+    async with AsyncExitStack() as stack:
+        flow = await open_flow(stack, options=Options(storm_limit=limit, flush_outcomes=1))
+        await flow.open_job()
+        for number in range(40):
+            await flow.publish(document_message(f"{number}.txt"), "chunk-ready")
+        delivery = Delivery("split", split, flow.runtime, Metrics("split"))
+        poll = flow.log.of("chunk-ready")
+        delivered = await delivery.deliver(poll)
+        letters = flow.log.of("chunk-ready.dlq")
+        if limit == 0:
+            assert (len(letters), len(delivered.finished), delivered.away) == (40, 40, None)
+            return
+        assert (len(letters), len(delivered.finished)) == (5, 5)
+        assert delivered.away is not None
+        assert (delivered.away.code, "engine.vectors" in delivered.away.sentence) == ("delivery.storm", True)
+
+        still = await delivery.deliver(poll)
+        assert still.away is not None and len(flow.log.of("chunk-ready.dlq")) == 5
+
+        broken = False
+        probed = await delivery.deliver(poll)
+        assert (probed.away, len(probed.finished)) == (None, 6), "the five that failed, and the one that was tried"
+        rest = await delivery.deliver(poll)
+        assert (rest.away, len(rest.finished), len(flow.log.of("chunk-ready.dlq"))) == (None, 40, 5)
+
+
+async def test_what_went_well_before_a_storm_is_finished() -> None:
+    async def split(inputs: Sequence[Received[Message]]) -> AsyncIterator[Outcome]:
+        for number, one in enumerate(inputs):
+            yield Done(one) if number < 3 else Failed(one, Permanent("staging.missing"))
+
+    async with AsyncExitStack() as stack:
+        flow = await open_flow(stack, options=Options(storm_limit=5))
+        await flow.open_job()
+        for number in range(20):
+            await flow.publish(document_message(f"{number}.txt"), "chunk-ready")
+        delivered = await Delivery("split", split, flow.runtime, Metrics("split")).deliver(flow.log.of("chunk-ready"))
+        assert (len(delivered.finished), len(flow.log.of("chunk-ready.dlq"))) == (3 + 5, 5)
+        assert (await flow.view()).outcomes["split"] == 8
