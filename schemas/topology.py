@@ -63,6 +63,8 @@ class Stage(_Entry):
     reads: Annotated[tuple[str, ...], Field(min_length=1)]
     writes: tuple[str, ...]
     version: Annotated[int, Field(ge=1)]
+    at_once: Annotated[int, Field(ge=1, le=256)] = 1
+    """How many lanes of a poll the stage works on at one time. A lane is what the topic is keyed by."""
     stuck: Annotated[int, Field(ge=1), _measure(_SECONDS)] = 300
     """Seconds without progress after which the stage hangs: `/livez` turns bad, then its process is ended."""
 

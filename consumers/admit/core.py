@@ -22,6 +22,9 @@ MAX_BYTES: Final = 256 * 1024 * 1024
 MAX_DEPTH: Final = 8
 """Of archives within archives."""
 
+PIECE: Final = 16
+"""References that are let in together: how far a window may be overshot."""
+
 CONTAINER_ROUTES: Final = frozenset({"archive", "mail"})
 TAKES_DOCUMENTS: Final = frozenset({JobState.OPEN, JobState.PROCESSING})
 
@@ -35,6 +38,17 @@ def check_job(event: DocumentsSubmitted, job: JobView) -> None:
         raise Permanent("job.manifest")
     if event.documents and job.state not in TAKES_DOCUMENTS:
         raise Permanent("job.closed")
+
+
+def pieces(event: DocumentsSubmitted) -> list[range]:
+    """Which references are let in together, in order; at least one piece, if an empty one."""
+    count = len(event.documents)
+    return [range(start, min(start + PIECE, count)) for start in range(0, count, PIECE)] or [range(0)]
+
+
+def number_of(piece: range) -> int:
+    """Tells both ends: a release that cuts other pieces must not take one of its own for one of these."""
+    return piece.start << 16 | piece.stop
 
 
 # -- what may be read -------------------------------------------------------------------------------------------------

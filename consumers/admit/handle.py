@@ -1,11 +1,14 @@
-"""The ports' side of `admit`: an event's job and window, then each of its references, members included."""
+"""The ports' side of `admit`: an event's job, then its pieces as the customer's window lets them in.
+
+A piece is a run of the event's references, published and recorded on its own, so that an event of a thousand documents
+fills the window no further than one of a single document. What does not fit is held, and goes on with its next piece.
+"""
 
 import asyncio
 import hashlib
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final, cast
 from uuid import UUID
@@ -13,7 +16,8 @@ from uuid import UUID
 from consumers.admit import core
 from consumers.admit.core import Raw, Verdict
 from consumers.admit.raw import Fetcher
-from consumers.runtime.contract import Done, Failed, Handle, Held, Outcome, Ports, Received
+from consumers.admit.window import Sharing, Window
+from consumers.runtime.contract import Done, Failed, Handle, Held, Outcome, Piece, Ports, Received, piece_id
 from engines import extraction
 from infra.ledger import DocumentState, NewDocument
 from infra.parameters import Customer
@@ -23,9 +27,10 @@ from schemas.ids import document_id
 from schemas.messages import DocumentReference, DocumentsSubmitted, Message
 from schemas.sealing import NONCE_BYTES
 
+STAGE: Final = "admit"
 AT_ONCE: Final = 8
 """Documents of one event that are fetched and probed at one time."""
-HOLD_SECONDS: Final = 0.5
+HOLD_SECONDS: Final = 0.2
 """How long an event waits before its customer's window is looked at again."""
 
 Probing = Callable[[bytes, str], extraction.Probe]
@@ -34,14 +39,15 @@ Listing = Callable[[bytes, str], list[tuple[str, bytes]]]
 
 def stage(ports: Ports, *, probe: Probing = extraction.probe, members: Listing = extraction.members) -> Handle:
     fetcher = Fetcher(ports)
+    sharing = Sharing()
 
     async def handle(inputs: Sequence[Received[Message]]) -> AsyncIterator[Outcome]:
-        let_in: Counter[str] = Counter()
+        window = Window(ports.ledger, sharing)
         for received in inputs:
             event = cast(DocumentsSubmitted, received.message)
             try:
                 customer = await ports.parameters.customer(event.customer)
-                if event.documents and await _is_full(ports, customer, let_in):
+                if event.documents and await window.is_full(customer, ports.clock()):
                     yield Held(received, HOLD_SECONDS)
                     continue
                 job = await ports.jobs.open(event.customer, event.reference)
@@ -49,29 +55,45 @@ def stage(ports: Ports, *, probe: Probing = extraction.probe, members: Listing =
                 submission = _Submission(
                     ports, fetcher, probe, members, event, customer, job, await ports.jobs.key(job)
                 )
-                verdicts = core.distinct(await submission.verdicts())
+                async for outcome in _admit(received, submission, window):
+                    yield outcome
             except Permanent as error:
                 yield Failed(received, error)
-            else:
-                let_in[customer.id] += core.admitted_count(verdicts)
-                yield _done(received, event, verdicts)
 
     return handle
 
 
-async def _is_full(ports: Ports, customer: Customer, let_in: Counter[str]) -> bool:
-    """Whether the customer's window is full. A document of this poll may count twice: then it waits once more."""
-    return await ports.ledger.open_documents(customer.id) + let_in[customer.id] >= customer.window
+async def _admit(received: Received[Message], submission: "_Submission", window: Window) -> AsyncIterator[Outcome]:
+    """The pieces that have no outcome yet, as long as the window takes them. The last is the event's own outcome."""
+    ports, event, customer = submission.ports, submission.event, submission.customer
+    *ahead, last = core.pieces(event)
+    for piece in (*await _left(received, ahead, ports), last):
+        if event.documents and await window.is_full(customer, ports.clock()):
+            yield Held(received, HOLD_SECONDS)
+            return
+        verdicts = core.distinct(await submission.verdicts(piece))
+        window.let_in(customer, core.admitted_count(verdicts))
+        done = _done(received, verdicts)
+        if piece is last:
+            yield replace(done, manifest=event.manifest.documents if event.manifest else None)
+        else:
+            yield Piece(received, core.number_of(piece), done.outputs, done.refused, done.documents, done.items)
 
 
-def _done(received: Received[Message], event: DocumentsSubmitted, verdicts: Sequence[Verdict]) -> Done:
+async def _left(received: Received[Message], pieces: Sequence[range], ports: Ports) -> list[range]:
+    """The pieces that were not let in when the event was read before."""
+    ids = {piece_id(STAGE, received, core.number_of(piece)): piece for piece in pieces}
+    finished = await ports.ledger.finished(STAGE, [*ids]) if ids else set()
+    return [piece for id_, piece in ids.items() if id_ not in finished]
+
+
+def _done(received: Received[Message], verdicts: Sequence[Verdict]) -> Done:
     outputs = tuple(verdict.output for verdict in verdicts if verdict.output)
     return Done(
         received,
         outputs=outputs,
         refused=tuple(verdict.refused for verdict in verdicts if verdict.refused),
         documents=tuple(verdict.document for verdict in verdicts),
-        manifest=event.manifest.documents if event.manifest else None,
         items=len(outputs),
     )
 
@@ -89,13 +111,14 @@ class _Submission:
     job: UUID
     key: bytes
 
-    async def verdicts(self) -> list[Verdict]:
-        """Those of every reference and of the members found in it, in the event's order.
+    async def verdicts(self, piece: range) -> list[Verdict]:
+        """Those of the piece's references and of the members found in them, in the event's order.
 
         Raises Permanent `key.destroyed` if the job is erased meanwhile, Retryable if a dependency is away.
         """
         slots = asyncio.Semaphore(AT_ONCE)
-        under_way = (self._of_reference(reference, slots) for reference in self.event.documents)
+        references = self.event.documents[piece.start : piece.stop]
+        under_way = (self._of_reference(reference, slots) for reference in references)
         results = await asyncio.gather(*under_way, return_exceptions=True)  # so that none outlives another's failure
         for result in results:
             if isinstance(result, BaseException):

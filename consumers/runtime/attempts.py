@@ -7,7 +7,7 @@ from uuid import UUID
 
 import structlog
 
-from consumers.runtime.contract import Failed, Handle, Outcome, Received
+from consumers.runtime.contract import Failed, Handle, Outcome, Piece, Received
 from schemas.errors import Permanent, Retryable
 from schemas.messages import Message
 
@@ -83,13 +83,14 @@ class Attempts:
         yield Failed(received, unexpected), self._most
 
     async def _run(self, left: Inputs) -> AsyncIterator[Outcome]:
-        """Takes each input out of `left` as its outcome comes."""
+        """Takes each input out of `left` as its own outcome comes."""
         if not left:
             return
         handled = cast(AsyncGenerator[Outcome, None], self._handle([*left.values()]))
         async with aclosing(handled) as outcomes:
             async for outcome in outcomes:
-                del left[outcome.input.id]
+                if not isinstance(outcome, Piece):  # the input's own is still to come
+                    del left[outcome.input.id]
                 self._beat()
                 yield outcome
         if left:

@@ -18,6 +18,7 @@ from infra.ledger import Ledger, NewDocument
 from infra.parameters import ParameterStore
 from infra.sources import Source
 from schemas.errors import Permanent
+from schemas.ids import message_id
 from schemas.messages import Message
 from schemas.parameters import EmbeddingConfig, InstallationParameters
 
@@ -72,6 +73,33 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of an input that is done ahead of the rest: published and recorded at once, under an id of its own.
+
+    The input's own outcome follows, now or, if it is held in between, when it is read again. Then the stage leaves out
+    the pieces that have an outcome: `finished(stage, [piece_id(...), ...])` of the ledger says which.
+
+    Completion stays right. A piece closes no unit, so the input's own, where it has one, is open until the last of it
+    is done. And an input that opens none, a submission, is an event that is not admitted in full: the documents of its
+    other pieces are counted by the manifest, and the ledger does not know them yet. Its own outcome carries the last
+    of them, and the manifest if it has one.
+    """
+
+    input: Received[Message]
+    number: int
+    """The same for the same piece at every reading; pieces that hold other things have other numbers."""
+    outputs: tuple[Output, ...] = ()
+    refused: tuple[Refused, ...] = ()
+    documents: tuple[NewDocument, ...] = ()
+    items: int = 0
+
+
+def piece_id(stage: str, received: Received[Message], number: int) -> UUID:
+    """Under which the ledger knows a piece of an input."""
+    return message_id(received.job, f"{stage}.piece", received.id, number)
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The input can never pass: dead letter at once."""
 
@@ -81,18 +109,20 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Not now: the input's partition waits that long and is read again from here. Nothing is recorded."""
+    """Not now: it is offered again after that long, and what comes meanwhile of its lane (what the topic is keyed by,
+    such as the customer) waits behind it. Other lanes pass. Nothing is recorded."""
 
     input: Received[Message]
     seconds: float
 
 
-Outcome = Done | Failed | Held
+Outcome = Done | Piece | Failed | Held
 
 
 class Handle(Protocol):
     def __call__(self, inputs: Sequence[Received[Message]]) -> AsyncIterator[Outcome]:
-        """One outcome for each input, in any order. May raise Retryable: what has no outcome yet is tried again."""
+        """One outcome for each input, in any order, after any pieces of it. May raise Retryable: what has no outcome
+        yet is tried again."""
 
 
 class Jobs(Protocol):

@@ -5,42 +5,53 @@ an outcome recorded twice counts once. So a crash between any two steps costs on
 """
 
 import asyncio
+import random
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from consumers.runtime import dead_letters
-from consumers.runtime.attempts import Attempts
+from consumers.runtime.attempts import Attempts, Inputs
 from consumers.runtime.contract import Handle, Held, Outcome
 from consumers.runtime.isolation import Isolation
+from consumers.runtime.lanes import side_by_side
 from consumers.runtime.metrics import Metrics
+from consumers.runtime.offsets import Offset, offset_of
 from consumers.runtime.opening import OpenedPoll, open_poll
 from consumers.runtime.runtime import Runtime
 from consumers.runtime.settling import Settled, settle
+from consumers.runtime.storms import Storms
 from infra import ledger
 from infra.broker import StoredRecord
 from schemas.errors import Permanent, Retryable
 from schemas.ids import NO_JOB
+from schemas.messages import JobCompleted
 from schemas.topology import Origin
 
-Offset = tuple[str, int, int]
-"""Topic, partition, offset."""
+
+@dataclass(frozen=True, slots=True)
+class HeldRecord:
+    """To be offered again after `seconds`, ahead of what comes of its lane later."""
+
+    record: StoredRecord
+    lane: str
+    seconds: float
 
 
 @dataclass(slots=True)
 class Delivered:
-    """What became of a poll. A record that is not finished has no outcome yet and is to be read again."""
+    """What became of a poll. A record that is not finished has no outcome yet and is to be delivered again."""
 
     finished: set[Offset] = field(default_factory=set)
-    held: dict[Offset, float] = field(default_factory=dict)
-    """Seconds to wait before reading it again."""
+    held: list[HeldRecord] = field(default_factory=list)
     away: Retryable | None = None
     """The dependency that ended the poll early."""
 
     def finish(self, records: Sequence[StoredRecord]) -> None:
-        self.finished.update((record.topic, record.partition, record.offset) for record in records)
+        self.finished.update(map(offset_of, records))
 
 
 class Delivery:
@@ -55,16 +66,22 @@ class Delivery:
         self._beat = beat
         self._attempts = Attempts(stage, handle, most=runtime.options.attempts, beat=beat)
         self._isolation = Isolation(stage, handle, runtime, beat=beat)
+        self._storms = Storms(runtime.options.storm_limit)
 
-    async def deliver(self, poll: Sequence[StoredRecord]) -> Delivered:
-        """Steps 1 to 4. Raises nothing that a record, a stage or a dependency can cause."""
+    async def deliver(self, poll: Sequence[StoredRecord], *, behind: Collection[str] = ()) -> Delivered:
+        """Steps 1 to 4. Raises nothing that a record, a stage or a dependency can cause.
+
+        What is of a lane in `behind` is held at once: older records of the lane wait, and it would overtake them.
+        """
         delivered = Delivered()
         opened = OpenedPoll()
         try:
-            opened = await open_poll(self._stage, poll, self._runtime)
+            opened = await open_poll(self._stage, poll, self._runtime, behind=behind)
+            delivered.held += [HeldRecord(one.record, one.lane, 0.0) for one in opened.queued]
             self._drop(opened.skipped, delivered)
             await self._quarantine(opened, delivered)
             await self._run(opened, delivered)
+            self._wait_out_storm()
         except Retryable as away:
             delivered.away = away
         except (Exception, asyncio.CancelledError):
@@ -74,14 +91,37 @@ class Delivery:
         return delivered
 
     async def _run(self, opened: OpenedPoll, delivered: Delivered) -> None:
-        """Step 2 and on: the poll in company, then its suspects, each alone."""
-        suspects = self._isolation.suspects(opened)
-        inputs = {message: one.received for message, one in opened.messages.items() if message not in suspects}
-        async with aclosing(self._attempts.outcomes(inputs)) as outcomes:
+        """Step 2 and on: the poll in company, then its suspects, each alone. In a storm one message of all."""
+        tried = self._storms.narrowed(opened.messages, random.random())  # noqa: S311 - any will do
+        suspects = {
+            message: strikes for message, strikes in self._isolation.suspects(opened).items() if message in tried
+        }
+        inputs = {message: one.received for message, one in tried.items() if message not in suspects}
+        async with aclosing(self._outcomes(inputs, opened)) as outcomes:
             await self._settle_all(outcomes, opened, delivered)
         if suspects:
             async with aclosing(self._isolation.outcomes(suspects, opened)) as outcomes:
                 await self._settle_all(outcomes, opened, delivered)
+
+    def _note_for_storms(self, settled: Settled) -> None:
+        """Raises Retryable `delivery.storm` for an outcome that is kept back."""
+        code = self._storms.holds_back(settled.outcome.message, settled.dead_letters, time.monotonic())
+        if code is not None:
+            raise Retryable("delivery.storm", stage=self._stage, failing=code)
+
+    def _wait_out_storm(self) -> None:
+        if self._storms.code is not None:
+            raise Retryable("delivery.storm", stage=self._stage, failing=self._storms.code)
+
+    def _outcomes(self, inputs: Inputs, opened: OpenedPoll) -> AsyncGenerator[tuple[Outcome, int], None]:
+        """Of the whole poll at once, or lane by lane where the stage works on several of them at one time."""
+        at_once = self._runtime.topology.stages[self._stage].at_once
+        if at_once == 1:
+            return self._attempts.outcomes(inputs)
+        lanes: dict[str, Inputs] = defaultdict(dict)
+        for message, received in inputs.items():
+            lanes[opened.messages[message].lane][message] = received
+        return side_by_side([*lanes.values()], self._attempts.outcomes, at_once=at_once)
 
     async def _put_down(self, opened: OpenedPoll) -> None:
         """We live, so what has no outcome is not to be suspected for it. A suspect stays one."""
@@ -107,12 +147,13 @@ class Delivery:
                 source = opened.messages[outcome.input.id]
                 records = [source.record, *opened.duplicates.get(outcome.input.id, ())]
                 if isinstance(outcome, Held):
-                    record = source.record
-                    delivered.held[record.topic, record.partition, record.offset] = outcome.seconds
+                    delivered.held += [HeldRecord(record, source.lane, outcome.seconds) for record in records]
                     self._metrics.held.inc()
                     continue
                 try:
-                    group.append(await settle(self._stage, outcome, source, attempt, self._runtime))
+                    settled = await settle(self._stage, outcome, source, attempt, self._runtime)
+                    self._note_for_storms(settled)
+                    group.append(settled)
                 except Permanent as error:
                     if error.code != "key.destroyed":
                         raise  # no outcome was made of it, so it may not count as finished
@@ -137,10 +178,12 @@ class Delivery:
         self._have_outcomes([outcome.message for outcome in outcomes], opened)
         for settled in group:
             message = settled.source.received.id
+            if not settled.whole:
+                continue
             delivered.finish([settled.source.record, *opened.duplicates.get(message, ())])
             (self._metrics.failed if settled.outcome.code else self._metrics.done).inc()
-            for code in settled.dead_letters:
-                self._metrics.dead_letters.labels(self._stage, code).inc()
+        for code in (code for settled in group for code in settled.dead_letters):
+            self._metrics.dead_letters.labels(self._stage, code).inc()
         self._beat()
         for job in {outcome.job for outcome in outcomes}:
             await self._runtime.progress.changed(job)
@@ -150,7 +193,11 @@ class Delivery:
         for settled in group:
             topic = self._runtime.topology.topics[settled.source.record.topic]
             if settled.outcome.code is not None and topic.origin is Origin.COMPLETION:
-                await self._runtime.ports.ledger.failed(settled.outcome.job, settled.outcome.code)
+                message = settled.source.received.message
+                generation = message.generation if isinstance(message, JobCompleted) else None
+                await self._runtime.ports.ledger.failed(
+                    settled.outcome.job, settled.outcome.code, generation=generation
+                )
 
     async def _quarantine(self, opened: OpenedPoll, delivered: Delivered) -> None:
         unreadable = opened.unreadable

@@ -18,8 +18,6 @@ from consumers.runtime.metrics import Metrics
 from schemas.errors import Retryable
 
 TOUCH_SECONDS: Final = 1.0
-GRACE_SECONDS: Final = 15.0
-"""How long `/livez` is bad before the process is ended: time for those who ask it to see that."""
 
 
 @dataclass(slots=True)

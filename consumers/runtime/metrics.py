@@ -21,6 +21,9 @@ class Metrics:
             buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100),
             registry=self.registry,
         ).labels(stage)
+        self.parked = Gauge(
+            "cradle_parked", "Records kept in memory until the stage takes them.", ["stage"], registry=self.registry
+        ).labels(stage)
         self.waiting = Gauge(
             "cradle_waiting", "1 while the stage waits for a dependency.", ["stage"], registry=self.registry
         ).labels(stage)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from consumers.runtime.contract import Jobs, Received
+from consumers.runtime.lanes import lane_of
 from consumers.runtime.runtime import Runtime
 from infra.broker import StoredRecord
 from schemas import envelope
@@ -23,6 +24,7 @@ class Opened:
 
     record: StoredRecord
     received: Received[Message]
+    lane: str
     traceparent: str | None = None
 
 
@@ -46,14 +48,21 @@ class OpenedPoll:
     unreadable: list[Unreadable] = field(default_factory=list)
     skipped: list[StoredRecord] = field(default_factory=list)
     """Records of messages that have an outcome, and of jobs that are erased or cancelled."""
+    queued: list[Opened] = field(default_factory=list)
+    """What has to wait behind older records of its lane."""
     in_hand: set[UUID] = field(default_factory=set)
     """What the ledger notes as ours until it has an outcome or is put down."""
     suspects: dict[UUID, int] = field(default_factory=dict)
     """Messages that another worker may have died of, and how often each killed a process that it was alone in."""
 
 
-async def open_poll(stage: str, poll: Sequence[StoredRecord], runtime: Runtime) -> OpenedPoll:
-    """Opens a poll's records, and takes in hand what is not finished and of no erased or cancelled job."""
+async def open_poll(
+    stage: str, poll: Sequence[StoredRecord], runtime: Runtime, *, behind: Collection[str] = ()
+) -> OpenedPoll:
+    """Opens a poll's records, and takes in hand what is not finished and of no erased or cancelled job.
+
+    What is of a lane in `behind` only queues: the ledger is not asked about it.
+    """
     opened = OpenedPoll()
     for record in poll:
         match await _open_record(record, runtime.topology.topics[record.topic], runtime.ports.jobs):
@@ -61,12 +70,16 @@ async def open_poll(stage: str, poll: Sequence[StoredRecord], runtime: Runtime) 
                 opened.skipped.append(record)
             case Unreadable() as one:
                 opened.unreadable.append(one)
+            case Opened() as one if one.lane in behind:
+                opened.queued.append(one)
             case Opened() as one if one.received.id in opened.messages:
                 opened.duplicates.setdefault(one.received.id, []).append(record)
             case Opened() as one:
                 opened.messages[one.received.id] = one
-    await _skip_stopped(opened, runtime)
-    await _take(stage, opened, runtime)
+    if opened.messages:
+        await _skip_stopped(opened, runtime)
+    if opened.messages or opened.unreadable:
+        await _take(stage, opened, runtime)
     return opened
 
 
@@ -96,7 +109,7 @@ async def _open_record(record: StoredRecord, topic: Topic, jobs: Jobs) -> Opened
     """None: the job's key is destroyed, so nobody can read the record again."""
     try:
         if topic.origin is Origin.PRODUCERS and envelope.is_clear(record.headers, record.value):
-            return _open_clear(record)
+            return _open_clear(record, topic)
         return await _open_sealed(record, topic, jobs)
     except Permanent as error:
         if error.code == "key.destroyed":
@@ -104,9 +117,10 @@ async def _open_record(record: StoredRecord, topic: Topic, jobs: Jobs) -> Opened
         return Unreadable(record, WholeRecord(record.key, record.headers, record.value).id(record.topic), error)
 
 
-def _open_clear(record: StoredRecord) -> Opened:
+def _open_clear(record: StoredRecord, topic: Topic) -> Opened:
     message_id, message = envelope.open_clear(record.value)
-    return Opened(record, Received(message_id, message.job, message))
+    received: Received[Message] = Received(message_id, message.job, message)
+    return Opened(record, received, lane_of(received, topic.key))
 
 
 async def _open_sealed(record: StoredRecord, topic: Topic, jobs: Jobs) -> Opened:
@@ -115,4 +129,5 @@ async def _open_sealed(record: StoredRecord, topic: Topic, jobs: Jobs) -> Opened
     message = envelope.open_sealed(record.headers, record.value, key=key, expected=topic.type)
     if isinstance(message, DocumentsSubmitted) and message.job != address.job:
         raise Permanent("envelope.invalid", what="its customer and reference are of another job than its envelope")
-    return Opened(record, Received(address.id, address.job, message, address.document), address.traceparent)
+    received: Received[Message] = Received(address.id, address.job, message, address.document)
+    return Opened(record, received, lane_of(received, topic.key), address.traceparent)

@@ -21,6 +21,12 @@ class Options:
     """Most records of one poll."""
     poll_wait: float = 0.2
     """Seconds a poll waits for its first record."""
+    offer_records: int = 16
+    """Of the records that wait in one lane, how many of the oldest are offered to the stage at a time."""
+    parked_records: int = 100_000
+    """Most records that a worker keeps in memory because the stage holds them; then their partitions pause."""
+    parked_bytes: int = 64 * 1024 * 1024
+    """The same, in bytes."""
     flush_outcomes: int = 64
     """Outcomes gathered before they are published and recorded."""
     flush_seconds: float = 1.0
@@ -33,7 +39,7 @@ class Options:
     """Touched while there is progress, for a supervisor to watch; None: the process ends itself when it hangs."""
     drain_seconds: float = 6.0
     """How long a poll in hand may go on after SIGTERM."""
-    retry_seconds: tuple[float, float] = (0.5, 30.0)
+    retry_seconds: tuple[float, float] = (0.5, 10.0)
     """First and longest wait while a dependency is away."""
     waiting_notes: Path | None = None
     """Folder for notes of what a stage waits for, which `cradle doctor` reads; None: none are written."""

@@ -1,10 +1,10 @@
 """Step 3a: from a stage's outcome to the records to publish and the row to record."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from consumers.runtime import dead_letters
-from consumers.runtime.contract import Done, Failed, Output
+from consumers.runtime.contract import Done, Failed, Output, Piece, piece_id
 from consumers.runtime.opening import Opened
 from consumers.runtime.runtime import Runtime
 from infra import ledger
@@ -25,13 +25,17 @@ class Settled:
     outcome: ledger.Outcome
     dead_letters: tuple[str, ...] = ()
     """Their codes."""
+    whole: bool = True
+    """False for a piece: its input is not finished with it."""
 
 
-async def settle(stage: str, outcome: Done | Failed, source: Opened, attempt: int, runtime: Runtime) -> Settled:
+async def settle(stage: str, outcome: Done | Piece | Failed, source: Opened, attempt: int, runtime: Runtime) -> Settled:
     """Seals the outputs and dead letters of an outcome. An output that cannot travel fails its input.
 
     Raises Permanent `key.destroyed`: the job was erased meanwhile, and nothing of it may be written any more.
     """
+    if isinstance(outcome, Piece):
+        return await _settle_piece(stage, outcome, source, attempt, runtime)
     if isinstance(outcome, Done):
         try:
             return await _settle_done(stage, outcome, source, attempt, runtime)
@@ -48,6 +52,14 @@ def seal_message(message: Message, *, topic: str, key: bytes, to: envelope.Addre
     )
     record_key = to.document if target.key is Key.DOCUMENT and to.document else str(to.job)
     return OutgoingRecord(topic, record_key.encode(), value, headers)
+
+
+async def _settle_piece(stage: str, outcome: Piece, source: Opened, attempt: int, runtime: Runtime) -> Settled:
+    """As a message of its own: its outputs and dead letters derive their ids from the piece's."""
+    received = replace(source.received, id=piece_id(stage, source.received, outcome.number))
+    done = Done(received, outcome.outputs, outcome.refused, outcome.documents, items=outcome.items)
+    settled = await settle(stage, done, replace(source, received=received), attempt, runtime)
+    return replace(settled, source=source, whole=False)
 
 
 async def _settle_done(stage: str, outcome: Done, source: Opened, attempt: int, runtime: Runtime) -> Settled:

@@ -10,7 +10,8 @@ from typing import Final
 
 import structlog
 
-from consumers.runtime.health import GRACE_SECONDS, Health
+from consumers.runtime.health import Health
+from schemas.topology import GRACE_SECONDS
 
 TICK_SECONDS: Final = 1.0
 EXIT_CODE: Final = 75

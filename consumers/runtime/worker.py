@@ -2,7 +2,10 @@
 
 FastStream's own acknowledgement is off: by default it commits before the work is done. Its parser is replaced, since
 it decodes headers and drops a whole poll for one that is not text. What a handler raises it swallows, after which the
-consumer would go on past the failed poll; so nothing is raised here, and an unfinished record is sought again.
+consumer would go on past the failed poll; so nothing is raised here.
+
+No partition is ever sought back. What a poll leaves unfinished is kept in memory and offered to the stage again before
+the next fetch: what a dependency kept back as soon as the wait is over, what the stage held when its time has come.
 """
 
 import asyncio
@@ -10,11 +13,11 @@ import contextlib
 import gc
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
@@ -22,13 +25,14 @@ from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 
 from consumers.runtime.contract import Handle
 from consumers.runtime.delivery import Delivered, Delivery
-from consumers.runtime.header_names import read_any_header_name
 from consumers.runtime.health import Health
 from consumers.runtime.metrics import Metrics
-from consumers.runtime.offsets import committable
+from consumers.runtime.offsets import Offsets, Partition, offset_of, partition_of
+from consumers.runtime.parking import Parking
 from consumers.runtime.runtime import Runtime
 from consumers.runtime.waiting import Waiting
 from infra.broker import StoredRecord
+from infra.broker.header_names import read_any_header_name
 from infra.waits import WaitNote
 from schemas.errors import Retryable
 
@@ -40,6 +44,8 @@ NAMED_SESSION_MS = 30_000
 """The same for a member with a name of its own, which comes back: longer than a drain and a start take together."""
 BEAT_SECONDS = 1.0
 EMPTY_FETCH_SECONDS = 0.1
+EMPTY_POLL_MS = 10
+"""What FastStream sleeps after a poll that brought nothing, besides what the poll itself has waited."""
 POLL_ERROR_SECONDS = 1.0
 """Between two polls that end in an error of the client. It may never come back, so such a poll is no progress."""
 PUTTING_DOWN_SECONDS = 1.0
@@ -57,9 +63,12 @@ class Worker:
         self.health = Health(stage, runtime.stuck_seconds(stage), beat_file=runtime.options.beat_file)
         self._runtime = runtime
         self._delivery = Delivery(stage, handle, runtime, self.metrics, self.health.beat)
-        self._resuming: set[asyncio.Task[None]] = set()
-        self._stopping = False
         options = runtime.options
+        self._offsets = Offsets()
+        self._parking = Parking(most_records=options.parked_records, most_bytes=options.parked_bytes)
+        self._again: list[StoredRecord] = []
+        self._crowded: set[TopicPartition] = set()
+        self._stopping = False
         note = WaitNote(options.waiting_notes, stage) if options.waiting_notes else None
         self._waiting = Waiting(self.health, self.metrics, seconds=options.retry_seconds, note=note)
         self._lookout: asyncio.Task[None] | None = None
@@ -79,11 +88,12 @@ class Worker:
             ack_policy=AckPolicy.MANUAL,
             auto_offset_reset="earliest",
             max_records=options.poll_records,
-            batch_timeout_ms=int(options.poll_wait * 1000),
+            batch_timeout_ms=EMPTY_POLL_MS,
             max_partition_fetch_bytes=4 * 1024 * 1024,
             max_poll_interval_ms=int(options.poll_interval * 1000),
             session_timeout_ms=NAMED_SESSION_MS if options.instance else SESSION_MS,
             heartbeat_interval_ms=2_000,
+            listener=_Listener(self._lose),
             parser=_raw_poll,
             decoder=_records,
         )
@@ -112,8 +122,8 @@ class Worker:
         """Lets the poll in hand finish within the drain time, then leaves the group."""
         self._stopping = True
         self.health.consuming = False
-        for task in (*self._resuming, *([self._lookout] if self._lookout else ())):
-            task.cancel()
+        if self._lookout is not None:
+            self._lookout.cancel()
         if self._poll is not None:
             _, running = await asyncio.wait({self._poll}, timeout=self._runtime.options.drain_seconds)
             for task in running:
@@ -133,59 +143,97 @@ class Worker:
         if self._stopping:
             return
         poll = [_stored(record) for record in records]
-        self._poll = asyncio.create_task(self._deliver(poll))
+        self._let_go(self._offsets.read(poll))
+        await self._deliver(poll, behind=self._parking.lanes)
+
+    async def _deliver(self, poll: list[StoredRecord], *, behind: Collection[str] = ()) -> None:
+        """One delivery at a time: FastStream's loop fetches, then hands over, then fetches again."""
+        self._poll = asyncio.create_task(self._deliver_and_commit(poll, behind))
         try:
             await self._poll
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
 
-    async def _deliver(self, poll: list[StoredRecord]) -> None:
+    async def _deliver_and_commit(self, poll: list[StoredRecord], behind: Collection[str]) -> None:
         with self.metrics.poll_seconds.time():
             try:
-                delivered = await self._delivery.deliver(poll)
+                delivered = await self._delivery.deliver(poll, behind=behind)
             except Exception as error:  # a mistake of ours: nothing is committed, and the poll is tried again
                 delivered = Delivered(away=Retryable("delivery.broken", kind=type(error).__name__))
-            await self._commit(poll, delivered)
-        self._read_again(poll, delivered)
+            self._keep(poll, delivered)
+            await self._commit()
         if delivered.away is not None:
             self._waiting.begin(delivered.away)
         else:
             self._waiting.end()
 
-    async def _commit(self, poll: list[StoredRecord], delivered: Delivered) -> None:
+    def _keep(self, poll: list[StoredRecord], delivered: Delivered) -> None:
+        """Parks what the stage held, and keeps what has no outcome: not what went to another worker meanwhile."""
+        now = time.monotonic()
+        self._offsets.finish(delivered.finished)
+        self._parking.finish(delivered.finished)
+        for held in delivered.held:
+            if self._offsets.is_unfinished(held.record):
+                self._parking.park(held.record, held.lane, now + held.seconds)
+        self._again = [
+            record
+            for record in {offset_of(record): record for record in (*self._again, *poll)}.values()
+            if self._offsets.is_unfinished(record) and record not in self._parking
+        ]
+        self.metrics.parked.set(len(self._parking))
+
+    async def _commit(self) -> None:
         """Commits what is finished. A refusal (the group has moved on) costs one skip by whoever has the partition."""
-        offsets, _ = committable(poll, delivered.finished)
         mine = self._consumer.assignment()
-        commit = {TopicPartition(*partition): offset for partition, offset in offsets.items()}
-        commit = {partition: offset for partition, offset in commit.items() if partition in mine}
-        if not commit:
+        offsets = {p: offset for p, offset in self._offsets.committable().items() if TopicPartition(*p) in mine}
+        if not offsets:
             return
         try:
-            await self._consumer.commit(commit)
+            await self._consumer.commit({TopicPartition(*partition): offset for partition, offset in offsets.items()})
         except (KafkaError, IllegalStateError) as error:
             log.warning("offsets not committed", stage=self.stage, kind=type(error).__name__)
+        else:
+            self._offsets.committed(offsets)
 
-    def _read_again(self, poll: list[StoredRecord], delivered: Delivered) -> None:
-        """Seeks each unfinished partition back, and pauses it for as long as a stage holds one of its records."""
-        _, again = committable(poll, delivered.finished)
+    async def _offer_again(self) -> None:
+        """What earlier polls left, where its time has come."""
+        if self._stopping or not self._waiting.over:
+            return
+        if self._again:
+            await self._deliver(self._again, behind=self._parking.lanes)
+            return
+        options = self._runtime.options
+        due = self._parking.due(time.monotonic(), each=options.offer_records, most=options.poll_records)
+        if due:
+            await self._deliver(due)
+
+    def _make_room(self) -> None:
+        """While too much is parked, nothing more is read of where it came from."""
         mine = self._consumer.assignment()
-        for (topic, number), offset in again.items():
-            partition = TopicPartition(topic, number)
-            if partition not in mine:
-                continue
-            self._consumer.seek(partition, offset)
-            seconds = max((s for (t, n, _), s in delivered.held.items() if (t, n) == (topic, number)), default=0.0)
-            if seconds > 0:
-                self._consumer.pause(partition)
-                task = asyncio.create_task(self._resume_later(partition, seconds))
-                self._resuming.add(task)
-                task.add_done_callback(self._resuming.discard)
+        if self._parking.is_full:
+            crowding = {TopicPartition(*partition) for partition in self._parking.partitions} & mine
+            new = crowding - self._consumer.paused()
+            self._consumer.pause(*new)
+            self._crowded |= new
+        elif self._crowded:
+            self._consumer.resume(*self._crowded & mine)
+            self._crowded.clear()
 
-    async def _resume_later(self, partition: TopicPartition, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        with contextlib.suppress(IllegalStateError, KafkaError):  # the partition has moved to another member
-            self._consumer.resume(partition)
+    def _fetch_seconds(self) -> float:
+        """How long the next fetch may wait for a record."""
+        wait = self._runtime.options.poll_wait
+        due = self._parking.next_due
+        return wait if due is None else min(wait, max(0.0, due - time.monotonic()))
+
+    def _lose(self, partitions: Collection[Partition]) -> None:
+        """They are another worker's, or read anew from what is committed."""
+        self._offsets.forget(partitions)
+        self._let_go(partitions)
+
+    def _let_go(self, partitions: Collection[Partition]) -> None:
+        self._parking.forget(partitions)
+        self._again = [record for record in self._again if partition_of(record) not in partitions]
 
     async def _wait_for_broker(self) -> None:
         self._waiting.begin(Retryable("dependency.away", name="Kafka"))
@@ -208,7 +256,10 @@ class Worker:
         getmany = consumer.getmany
 
         async def watched(*partitions: Any, **options: Any) -> Any:
+            await self._offer_again()
             self._waiting.pause(consumer)
+            self._make_room()
+            options["timeout_ms"] = int(self._fetch_seconds() * 1000)
             try:
                 found = await self._beating(getmany(*partitions, **options))
             except UnicodeDecodeError:  # FastStream would begin anew at once, and for ever
@@ -223,6 +274,17 @@ class Worker:
             return {}
 
         consumer.getmany = watched
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka tells no types
+    def __init__(self, lose: Callable[[Collection[Partition]], None]) -> None:
+        self._lose = lose
+
+    def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        self._lose({(partition.topic, partition.partition) for partition in revoked})
+
+    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        pass
 
 
 def _keep_polling(consumer: AIOKafkaConsumer) -> None:

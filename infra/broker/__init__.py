@@ -3,7 +3,7 @@
 One adapter speaks the Kafka protocol to Apache Kafka and to the embedded broker alike; the in-memory one serves tests.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -51,10 +51,31 @@ class PartitionLag:
     end: int
     seconds_behind: float
     """Age of the record at the committed offset; 0 where there is none."""
+    note: str = ""
+    """What the committing worker wrote beside the offset."""
 
     @property
     def records_behind(self) -> int:
         return max(0, self.end - self.committed)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A consumer in a group."""
+
+    name: str
+    """Its client id."""
+    host: str
+    partitions: frozenset[tuple[str, int]]
+    """Topic and partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetRange:
+    """What a partition holds: offsets from `begin` up to `end`, exclusive."""
+
+    begin: int
+    end: int
 
 
 class Broker(Protocol):
@@ -79,8 +100,38 @@ class Broker(Protocol):
     async def lag(self, group: str, topics: Sequence[str]) -> list[PartitionLag]:
         """By topic and partition; works while no consumer runs."""
 
+    async def members(self, group: str) -> list[Member]:
+        """The group's consumers by name; none if it has none, or does not exist. While it rebalances they have no
+        partitions."""
+
     async def read(self, topic: str, *, limit: int | None = None) -> list[StoredRecord]:
         """The first `limit` of what the topic holds now, by partition and offset; nothing if there is no such topic."""
+
+    def scan(
+        self,
+        topic: str,
+        *,
+        start: Mapping[int, int] | None = None,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+    ) -> AsyncGenerator[StoredRecord]:
+        """What the topic holds when the first record is asked for, as a stream, by partition and offset; nothing if
+        there is no such topic. What is deleted meanwhile is passed over.
+
+        `start`: the first offset of a partition, its beginning where none is given. `since_ms` (inclusive) and
+        `until_ms` (exclusive) bound the records' timestamps, in whatever order these are. Whoever stops before the end
+        closes the stream (`contextlib.aclosing`), which holds a connection.
+        """
+
+    async def ranges(self, topic: str) -> dict[int, OffsetRange]:
+        """By partition; empty if there is no such topic."""
+
+    async def offsets_at(self, topic: str, timestamp_ms: int) -> dict[int, int]:
+        """By partition: the offset of the first record written at that time or later, the end where there is none."""
+
+    async def reset(self, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
+        """Lets the group resume at these offsets, by topic and partition. Raises Permanent `group.active` while it has
+        members: Kafka lets only them commit then."""
 
     async def ping(self) -> None: ...
 

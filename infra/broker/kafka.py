@@ -6,8 +6,8 @@ ones: an idempotent producer whose batch failed has a gap in its sequence and ca
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -15,7 +15,9 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import (
+    CommitFailedError,
     GroupCoordinatorNotAvailableError,
     GroupLoadInProgressError,
     KafkaConnectionError,
@@ -29,8 +31,10 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
     for_code,
 )
+from aiokafka.structs import OffsetAndMetadata
 
-from infra.broker import Broker, OutgoingRecord, PartitionLag, StoredRecord, TopicState
+from infra.broker import Broker, Member, OffsetRange, OutgoingRecord, PartitionLag, StoredRecord, TopicState
+from infra.broker.header_names import read_any_header_name
 from schemas.envelope import MAX_RECORD_BYTES
 from schemas.errors import CradleError, Permanent, Retryable
 
@@ -40,6 +44,9 @@ MAX_REQUEST_BYTES: Final = MAX_RECORD_BYTES + 128 * 1024
 """A record and its headers, its key, its framing, and what a dead letter adds to it."""
 BATCH_BYTES: Final = 256 * 1024
 RETRY_SECONDS: Final = 0.1
+FETCH_MS: Final = 200
+"""How long a fetch waits for records; where none are left behind the position, one such wait is lost."""
+FETCH_RECORDS: Final = 500
 
 _DYNAMIC_TOPIC_CONFIG: Final = 1  # Kafka's ConfigSource: set on this very topic
 _TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError, RecordTooLargeError)
@@ -161,23 +168,80 @@ class KafkaBroker:
         async with self._consuming() as consumer:
             beginnings = await consumer.beginning_offsets(partitions)
             ends = await consumer.end_offsets(partitions)
-            resumes = {p: max(beginnings[p], committed.get(p, 0)) for p in partitions}
+            resumes = {p: max(beginnings[p], committed[p].offset if p in committed else 0) for p in partitions}
             ages = await _ages(consumer, {p: offset for p, offset in resumes.items() if offset < ends[p]})
-        return [PartitionLag(p.topic, p.partition, resumes[p], ends[p], ages.get(p, 0.0)) for p in partitions]
+        return [
+            PartitionLag(p.topic, p.partition, resumes[p], ends[p], ages.get(p, 0.0), _note(committed.get(p)))
+            for p in partitions
+        ]
+
+    async def members(self, group: str) -> list[Member]:
+        async with self._administering() as admin:
+            return sorted(await _members(admin, group), key=lambda member: member.name)
 
     async def read(self, topic: str, *, limit: int | None = None) -> list[StoredRecord]:
+        found: list[StoredRecord] = []
+        async with aclosing(self.scan(topic)) as records:
+            async for record in records:
+                if limit is not None and len(found) >= limit:
+                    break
+                found.append(record)
+        return found
+
+    async def scan(
+        self,
+        topic: str,
+        *,
+        start: Mapping[int, int] | None = None,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+    ) -> AsyncGenerator[StoredRecord]:
         async with self._administering() as admin:
             partitions = await _partitions(admin, [topic])
-        found: list[StoredRecord] = []
         if not partitions:
-            return found
+            return
         async with self._consuming() as consumer:
-            beginnings = await consumer.beginning_offsets(partitions)
-            ends = await consumer.end_offsets(partitions)
-            for partition in partitions:
-                left = None if limit is None else limit - len(found)
-                found += await _read_partition(consumer, partition, beginnings[partition], ends[partition], left)
-        return found
+            spans = await _spans(consumer, partitions)
+            since = await _first_since(consumer, spans, since_ms or 0)
+            for partition, span in spans.items():
+                begin = max(span.begin, since[partition], (start or {}).get(partition.partition, 0))
+                async for record in _stream(consumer, partition, begin, span.end):
+                    if (since_ms or 0) <= record.timestamp_ms and (until_ms is None or record.timestamp_ms < until_ms):
+                        yield record
+
+    async def ranges(self, topic: str) -> dict[int, OffsetRange]:
+        async with self._administering() as admin:
+            partitions = await _partitions(admin, [topic])
+        if not partitions:
+            return {}
+        async with self._consuming() as consumer:
+            return {one.partition: span for one, span in (await _spans(consumer, partitions)).items()}
+
+    async def offsets_at(self, topic: str, timestamp_ms: int) -> dict[int, int]:
+        async with self._administering() as admin:
+            partitions = await _partitions(admin, [topic])
+        if not partitions:
+            return {}
+        async with self._consuming() as consumer:
+            spans = await _spans(consumer, partitions)
+            return {
+                one.partition: offset for one, offset in (await _first_since(consumer, spans, timestamp_ms)).items()
+            }
+
+    async def reset(self, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
+        if await self.members(group):
+            raise Permanent("group.active", group=group)
+        places = {TopicPartition(*place): offset for place, offset in offsets.items()}
+        if not places:
+            return
+        async with self._consuming(group) as consumer:
+            consumer.assign([*places])
+            consumer.pause(*places)
+            try:
+                async with asyncio.timeout(TIMEOUT_SECONDS):
+                    await consumer.commit(places)
+            except CommitFailedError as error:  # somebody joined meanwhile
+                raise Permanent("group.active", group=group) from error
 
     async def ping(self) -> None:
         async with self._administering() as admin:
@@ -208,10 +272,11 @@ class KafkaBroker:
             raise
 
     @asynccontextmanager
-    async def _consuming(self) -> AsyncIterator[AIOKafkaConsumer]:
-        """A consumer of no group."""
+    async def _consuming(self, group: str | None = None) -> AsyncIterator[AIOKafkaConsumer]:
+        """A consumer that joins no group: with `group` it may commit for one that has no members."""
         consumer = AIOKafkaConsumer(
             **self._connection,
+            group_id=group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=2 * MAX_REQUEST_BYTES,
@@ -313,14 +378,42 @@ async def _until_known(admin: AIOKafkaAdminClient, topic: str, *, partitions: in
 
 async def _committed(
     admin: AIOKafkaAdminClient, group: str, partitions: Sequence[TopicPartition]
-) -> dict[TopicPartition, int]:
+) -> dict[TopicPartition, OffsetAndMetadata]:
     """The group's offsets; a young cluster elects its coordinator first."""
     while True:
         try:
-            offsets = await admin.list_consumer_group_offsets(group, partitions=list(partitions))
-            return {partition: found.offset for partition, found in offsets.items()}
+            offsets: dict[TopicPartition, OffsetAndMetadata] = await admin.list_consumer_group_offsets(
+                group, partitions=list(partitions)
+            )
+            return offsets
         except _COORDINATOR_MOVES:
             await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _members(admin: AIOKafkaAdminClient, group: str) -> list[Member]:
+    while True:
+        try:
+            responses = await admin.describe_consumer_groups([group])
+        except _COORDINATOR_MOVES:
+            await asyncio.sleep(RETRY_SECONDS)
+            continue
+        found = [member for response in responses for answer in response.groups for member in answer[5]]
+        return [
+            Member(client, host.lstrip("/"), _assigned(assignment))
+            for _, client, host, _metadata, assignment, *_ in found
+        ]
+
+
+def _assigned(assignment: bytes) -> frozenset[tuple[str, int]]:
+    """What a group's leader wrote for a member; nothing while the group settles, or for another kind of group."""
+    if not assignment:
+        return frozenset()
+    partitions = ConsumerProtocolMemberAssignment.decode(assignment).partitions()
+    return frozenset((one.topic, one.partition) for one in partitions)
+
+
+def _note(committed: OffsetAndMetadata | None) -> str:
+    return committed.metadata if committed is not None else ""
 
 
 async def _ages(consumer: AIOKafkaConsumer, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, float]:
@@ -336,19 +429,48 @@ async def _ages(consumer: AIOKafkaConsumer, offsets: Mapping[TopicPartition, int
     return ages
 
 
-async def _read_partition(
-    consumer: AIOKafkaConsumer, partition: TopicPartition, beginning: int, end: int, limit: int | None
-) -> list[StoredRecord]:
-    """What lies from `beginning` up to `end`, or the first `limit` of it."""
-    found: list[StoredRecord] = []
+async def _spans(consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, OffsetRange]:
+    beginnings = await consumer.beginning_offsets(partitions)
+    ends = await consumer.end_offsets(partitions)
+    return {one: OffsetRange(beginnings[one], ends[one]) for one in partitions}
+
+
+async def _first_since(
+    consumer: AIOKafkaConsumer, spans: Mapping[TopicPartition, OffsetRange], timestamp_ms: int
+) -> dict[TopicPartition, int]:
+    """The first record written then or later, whatever the order of times; the end where there is none."""
+    if timestamp_ms <= 0:
+        return {one: span.begin for one, span in spans.items()}
+    found = await consumer.offsets_for_times(dict.fromkeys(spans, timestamp_ms))
+    return {one: span.end if found[one] is None else found[one].offset for one, span in spans.items()}
+
+
+async def _stream(
+    consumer: AIOKafkaConsumer, partition: TopicPartition, begin: int, end: int
+) -> AsyncGenerator[StoredRecord]:
+    """What lies from `begin` up to `end`, a fetch at a time."""
+    if begin >= end:
+        return
     consumer.assign([partition])
-    consumer.seek(partition, beginning)
-    while await consumer.position(partition) < end and (limit is None or len(found) < limit):
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            record = await consumer.getone(partition)
-        if record.offset < end:
-            found.append(_stored(record))
-    return found
+    consumer.seek(partition, begin)
+    while records := await _fetch(consumer, partition, end):
+        for record in records:
+            if record.offset < end:
+                yield _stored(record)
+
+
+async def _fetch(consumer: AIOKafkaConsumer, partition: TopicPartition, end: int) -> list[Any]:
+    """The next records; none once the position is at the end, also where what lay before it was deleted."""
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while await consumer.position(partition) < end:
+            try:
+                found = await consumer.getmany(partition, timeout_ms=FETCH_MS, max_records=FETCH_RECORDS)
+            except UnicodeDecodeError:
+                read_any_header_name()
+                continue
+            if records := found.get(partition):
+                return list(records)
+    return []
 
 
 def _stored(record: Any) -> StoredRecord:

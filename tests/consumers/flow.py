@@ -15,7 +15,7 @@ from consumers.runtime import Done, Handle, Options, Outcome, Output, Ports, Rec
 from consumers.runtime.announcing import announce_completed
 from consumers.runtime.delivery import Delivered, Delivery
 from consumers.runtime.metrics import Metrics
-from consumers.runtime.offsets import Partition, committable
+from consumers.runtime.offsets import Offsets, Partition
 from consumers.runtime.settling import seal_message
 from infra.broker import OutgoingRecord, StoredRecord
 from infra.keys import open_keys
@@ -130,9 +130,11 @@ class Flow:
             for topic in topics
             for record in self.log.of(topic)[self.log.committed.get((stage, topic), 0) :][:most]
         ]
+        offsets = Offsets()
+        offsets.read(poll)
         delivered = await Delivery(stage, self.handles[stage], runtime, Metrics(stage)).deliver(poll)
-        offsets, _ = committable(poll, delivered.finished)
-        await self.commit(stage, offsets)
+        offsets.finish(delivered.finished)
+        await self.commit(stage, offsets.committable())
         return delivered
 
     async def commit(self, stage: str, offsets: Any) -> None:

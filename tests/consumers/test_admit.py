@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from consumers.admit import stage
-from consumers.admit.core import MAX_DEPTH
+from consumers.admit.core import MAX_DEPTH, PIECE
 from consumers.runtime.contract import Done, Failed, Handle, Held, Outcome, Output, Received
 from infra import ledger
 from infra.ledger import DocumentState, NewDocument
@@ -160,7 +160,7 @@ async def test_the_same_document_twice_is_let_in_once(tmp_path: Path) -> None:
 async def test_the_same_input_gives_the_same_answer_again(tmp_path: Path) -> None:
     entrance = await Entrance(tmp_path).with_customer()
     received = event(
-        *(DocumentReference(path=f"{n}.txt", uri=entrance.write(f"{n}.txt", f"text {n}")) for n in range(20))
+        *(DocumentReference(path=f"{n}.txt", uri=entrance.write(f"{n}.txt", f"text {n}")) for n in range(PIECE))
     )
     first, again = await done(entrance, received), await done(entrance, received)
     assert first.outputs == again.outputs

@@ -242,7 +242,7 @@ async def test_held_messages_are_read_again_and_others_pass(flow: Flow) -> None:
     await flow.publish(submission(*DOCUMENTS), "ingest")
     await flow.poll("admit")
     delivered = await flow.poll("split")
-    assert list(delivered.held.values()) == [0.5]
+    assert [held.seconds for held in delivered.held] == [0.5]
     assert flow.log.committed["split", "chunk-ready"] == 1
     assert (await flow.view()).outcomes["split"] == 2
 

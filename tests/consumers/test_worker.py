@@ -165,10 +165,10 @@ async def test_a_mistake_of_the_runtime_loses_nothing(broker_url: str, monkeypat
         deliver = worker._delivery.deliver
         mistakes = iter([True, True])
 
-        async def mistaken(poll: Any) -> Any:
+        async def mistaken(poll: Any, **options: Any) -> Any:
             if next(mistakes, False):
                 raise KeyError("a bug")
-            return await deliver(poll)
+            return await deliver(poll, **options)
 
         monkeypatch.setattr(worker._delivery, "deliver", mistaken)
         await worker.start()
