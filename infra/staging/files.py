@@ -8,7 +8,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -34,7 +34,7 @@ class FileStaging:
         with self._errors():
             file = await asyncio.to_thread(_create, aside, self._root)
         try:
-            with file:
+            with _closed_quietly(file):
                 async for piece in data:
                     with self._errors():
                         size += await asyncio.to_thread(file.write, piece)
@@ -125,6 +125,16 @@ def _make_folders(folder: Path, root: Path) -> None:
     for part in reversed((folder, *folder.parents)):
         if part.is_relative_to(root) and part != root:
             part.mkdir(mode=0o700, exist_ok=True)
+
+
+@contextmanager
+def _closed_quietly(file: BinaryIO) -> Iterator[None]:
+    """Closes it. On a full disk closing fails as well, since it tries to write the rest, and would hide what failed."""
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            file.close()
 
 
 def _to_disk(file: BinaryIO) -> None:
