@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -149,6 +150,49 @@ async def test_the_library_submits_the_same_way(home: Path) -> None:
     assert caught.value.code == "image.unknown"
 
 
+def test_cancelling_asks_first_and_erases(home: Path) -> None:
+    (home / "stop.md").write_text("# Stop\n")
+    made = shown("ingest", "stop.md", "--customer", "acme", "--reference", "to be stopped")["job"]
+    assert CliRunner().invoke(app, ["cancel", made], input="n\n").exit_code == 1
+    assert shown("job", made)["state"] == "open"
+    assert shown("cancel", made, "--yes")["objects"] == 1
+    report = shown("job", made)
+    assert (report["state"], report["reason"], report["erased_at"] is None) == ("cancelled", "job.cancelled", False)
+    result = cradle("ingest", "stop.md", "--customer", "acme", "--reference", "to be stopped")
+    assert result.exit_code == 1
+    assert "job.cancelled" in result.stderr
+
+
+def test_no_dead_letters(home: Path) -> None:
+    assert shown("dlq", "list") == []
+    assert "no dead letter" in cradle("dlq", "list").output
+    assert shown("dlq", "redrive", "--stage", "chunk") == {
+        "dry_run": False,
+        "redriven": [],
+        "passed": [],
+        "refused": [],
+    }
+    assert shown("dlq", "discard", "--code", "document.broken", "--dry-run") == {"dry_run": True, "discarded": []}
+
+
+def test_many_documents_left_out_are_counted_by_code_and_all_named(
+    home: Path, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [
+        {"path": f"{number}.pdf", "document": "", "stage": "admit", "code": "document.type"} for number in range(300)
+    ]
+    report = shown("job", job) | {"failures": failures, "failed_by_code": {"document.type": 300}, "max_failed": "10%"}
+
+    async def found(*_: object) -> dict[str, Any]:
+        return report
+
+    monkeypatch.setattr(jobs, "_job", found)
+    printed = cradle("job", job).stdout
+    assert "document.type 300" in printed
+    assert re.search(r"may fail +10%", printed)
+    assert all(f"{number}.pdf" in printed for number in range(300))
+
+
 def test_sweep_finds_nothing_due(home: Path) -> None:
     assert shown("sweep") == {"erased": [], "failed": []}
 
@@ -202,8 +246,27 @@ def test_a_passage_has_six_fields(tmp_path: Path) -> None:
 def test_run_all_asks_its_children_for_json_as_it_was_asked() -> None:
     settings, flow = Settings(), read_flow()
     for json_lines in (False, True):
-        for child in run._children(settings, flow, 2, json_lines):
+        for child in run._children(settings, flow, 2, json_lines, named=True):
             assert list(child.command[2:]) == ["cradle", "run", child.stage, *(["--json"] if json_lines else [])]
+
+
+def test_run_all_names_its_children_and_watches_their_beats(tmp_path: Path) -> None:
+    flow = read_flow()
+    settings, elsewhere = Settings(home=tmp_path / "a"), Settings(home=tmp_path / "b")
+    children = run._children(settings, flow, 2, False, named=True)
+    variables = [dict(child.variables) for child in children]
+    names = {one["CRADLE_INSTANCE"] for one in variables}
+    assert len(names) == len(flow.stages) * 2
+    assert names == {dict(c.variables)["CRADLE_INSTANCE"] for c in run._children(settings, flow, 2, True, named=True)}
+    assert not names & {
+        dict(c.variables)["CRADLE_INSTANCE"] for c in run._children(elsewhere, flow, 2, True, named=True)
+    }
+    for child, told in zip(children, variables, strict=True):
+        assert child.beats is not None
+        assert str(child.beats.file) == told["CRADLE_BEAT_FILE"]
+        assert child.beats.longest_pause > flow.stages[child.stage].stuck
+    unnamed = run._children(settings, flow, 1, False, named=False)
+    assert not any("CRADLE_INSTANCE" in dict(child.variables) for child in unnamed)
 
 
 # -- a narrow terminal ----------------------------------------------------------------------------------------------
@@ -334,6 +397,13 @@ def test_doctor_shows_where_settings_come_from(home: Path) -> None:
         (["ingest", "ftp://host/x", "--customer", "acme"], "source.scheme"),
         (["search", "nobody", "What?"], "image.unknown"),
         (["run", "brew"], "stage.unknown"),
+        (["cancel", NOBODY, "--yes"], "job.unknown"),
+        (["dlq", "show", NOBODY], "letter.unknown"),
+        (["dlq", "redrive", NOBODY], "letter.unknown"),
+        (["dlq", "redrive"], "letter.choice"),
+        (["dlq", "redrive", NOBODY, "--stage", "chunk"], "letter.choice"),
+        (["dlq", "discard"], "letter.choice"),
+        (["customer", "add", "acme", "--max-failed", "lots"], "customer.invalid"),
     ],
 )
 def test_wrong_use_exits_with_2_a_sentence_and_a_next_step(job: str, words: list[str], code: str) -> None:
