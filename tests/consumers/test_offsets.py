@@ -1,7 +1,9 @@
+"""What may be committed, whatever order the records of a partition are finished in."""
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.runtime.offsets import committable
+from consumers.runtime.offsets import Offset, Offsets, Partition, offset_of
 from infra.broker import StoredRecord
 
 
@@ -9,33 +11,89 @@ def record(topic: str, partition: int, offset: int) -> StoredRecord:
     return StoredRecord(topic, partition, offset, None, b"", (), 0)
 
 
-def test_commits_past_what_is_finished_and_reads_again_from_the_first_that_is_not() -> None:
-    poll = [record("a", 0, 5), record("a", 0, 6), record("a", 0, 7), record("b", 1, 0)]
-    commit, again = committable(poll, {("a", 0, 5), ("a", 0, 7), ("b", 1, 0)})
-    assert commit == {("a", 0): 6, ("b", 1): 1}
-    assert again == {("a", 0): 6}
+def test_a_partition_is_committed_up_to_its_first_unfinished_record() -> None:
+    offsets = Offsets()
+    offsets.read([record("a", 0, 5), record("a", 0, 6), record("a", 0, 7), record("b", 1, 0)])
+    assert offsets.committable() == {}
+    offsets.finish([("a", 0, 5), ("a", 0, 7), ("b", 1, 0)])
+    assert offsets.committable() == {("a", 0): 6, ("b", 1): 1}
+    offsets.committed({("a", 0): 6})
+    assert offsets.committable() == {("b", 1): 1}
+    offsets.finish([("a", 0, 6)])
+    assert offsets.committable() == {("a", 0): 8, ("b", 1): 1}
+    assert len(offsets) == 0
 
 
 def test_gaps_between_offsets_are_no_unfinished_records() -> None:
-    commit, again = committable([record("a", 0, 5), record("a", 0, 9)], {("a", 0, 5), ("a", 0, 9)})
-    assert (commit, again) == ({("a", 0): 10}, {})
+    offsets = Offsets()
+    offsets.read([record("a", 0, 5), record("a", 0, 9)])
+    offsets.finish([("a", 0, 5), ("a", 0, 9)])
+    assert offsets.committable() == {("a", 0): 10}
 
 
-@given(st.lists(st.tuples(st.integers(0, 2), st.booleans()), max_size=40))
-def test_never_commits_past_an_unfinished_record(poll: list[tuple[int, bool]]) -> None:
-    ends: dict[int, int] = {}
-    records, finished = [], set()
-    for partition, done in poll:
-        offset = ends.get(partition, 0)
-        ends[partition] = offset + 1
-        records.append(record("t", partition, offset))
-        if done:
-            finished.add(("t", partition, offset))
-    commit, again = committable(records, finished)
-    for (topic, partition), offset in commit.items():
-        assert all((topic, partition, earlier) in finished for earlier in range(offset))
-    for partition, end in ends.items():
-        lost = end - commit.get(("t", partition), 0)
-        assert (lost > 0) == (("t", partition) in again)
-        if lost:
-            assert again["t", partition] == commit.get(("t", partition), 0)
+def test_a_partition_that_was_lost_is_neither_committed_nor_finished() -> None:
+    offsets = Offsets()
+    offsets.read([record("a", 0, 5), record("a", 1, 5)])
+    offsets.forget([("a", 0)])
+    offsets.finish([("a", 0, 5), ("a", 1, 5)])
+    offsets.committed({("a", 0): 6})
+    assert offsets.committable() == {("a", 1): 6}
+    assert not offsets.is_unfinished(record("a", 0, 5))
+
+
+def test_a_partition_that_goes_back_is_begun_anew() -> None:
+    offsets = Offsets()
+    assert offsets.read([record("a", 0, 5), record("a", 0, 6)]) == set()
+    assert offsets.read([record("a", 0, 0), record("a", 0, 1)]) == {("a", 0)}
+    offsets.finish([("a", 0, 0)])
+    assert offsets.committable() == {("a", 0): 1}
+    assert not offsets.is_unfinished(record("a", 0, 5))
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("read"), st.integers(0, 2), st.integers(1, 3)
+        ),  # a partition, and the step to its next offset
+        st.tuples(st.just("finish"), st.integers(0, 99), st.just(0)),  # one of what is unfinished
+        st.tuples(st.just("commit"), st.just(0), st.just(0)),
+        st.tuples(st.just("lose"), st.integers(0, 2), st.just(0)),
+    ),
+    max_size=60,
+)
+
+
+@given(STEPS)
+def test_never_past_an_unfinished_record_and_all_that_is_finished_in_the_end(steps: list[tuple[str, int, int]]) -> None:
+    offsets = Offsets()
+    committed: dict[Partition, int] = {}
+    read: dict[Partition, list[int]] = {("t", number): [] for number in range(3)}
+    unfinished: list[Offset] = []
+
+    def commit() -> None:
+        moved = offsets.committable()
+        committed.update(moved)
+        offsets.committed(moved)
+        for topic, number, offset in unfinished:
+            assert committed.get((topic, number), 0) <= offset
+
+    for step, number, gap in steps:
+        if step == "read":
+            at = read["t", number][-1] + gap if read["t", number] else gap
+            read["t", number].append(at)
+            offsets.read([record("t", number, at)])
+            unfinished.append(("t", number, at))
+        elif step == "finish" and unfinished:
+            offsets.finish([unfinished.pop(number % len(unfinished))])
+        elif step == "commit":
+            commit()
+        elif step == "lose":
+            offsets.forget([("t", number)])
+            unfinished = [one for one in unfinished if one[1] != number]
+            lost = read["t", number]
+            del lost[next((i for i, at in enumerate(lost) if at >= committed.get(("t", number), 0)), len(lost)) :]
+    assert {offset_of(record(*one)) for one in unfinished if offsets.is_unfinished(record(*one))} == set(unfinished)
+    offsets.finish(unfinished)
+    unfinished.clear()
+    commit()
+    assert committed == {partition: at[-1] + 1 for partition, at in read.items() if at}
