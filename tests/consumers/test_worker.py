@@ -126,6 +126,99 @@ async def test_unfinished_records_are_read_again(broker_url: str) -> None:
     assert (tries.count("0.txt"), tries.count("1.txt"), tries.count("2.txt")) == (1, 3, 1)
 
 
+async def test_a_held_record_keeps_only_its_own_lane(broker_url: str) -> None:
+    """The partition is read on; offsets wait for what is held; what comes later of its document is not even tried."""
+    tries: list[str] = []
+    held = True
+
+    async def hold_one(inputs: Sequence[Received[Any]]) -> AsyncIterator[Outcome]:
+        for one in inputs:
+            name = one.message.document.path
+            tries.append(name)
+            yield Held(one, 0.05) if held and name == "0.txt" else Done(one)
+
+    async with opened_bench(broker_url) as bench:
+        await bench.publish(1)
+        worker = bench.worker(hold_one)
+        await worker.start()
+        await until(lambda: tries.count("0.txt") > 2)
+        await bench.publish(4)  # the first of them is of the document that waits
+        await until(lambda: {"1.txt", "2.txt", "3.txt"} <= set(tries))
+        before = tries.count("0.txt")
+        await until(lambda: tries.count("0.txt") > before + 3)
+        assert await bench.behind() == 5
+        assert (await bench.flow.view()).outcomes == {bench.stage: 3}
+        held = False
+        await until(lambda: is_drained(bench))
+        await worker.stop()
+        assert (await bench.flow.view()).outcomes == {bench.stage: 5}
+        assert [tries.count(f"{number}.txt") for number in (1, 2, 3)] == [1, 1, 1]
+
+
+async def test_a_worker_that_has_parked_enough_reads_no_more_until_something_is_finished(broker_url: str) -> None:
+    held, tried = True, set()
+
+    async def hold_all(inputs: Sequence[Received[Any]]) -> AsyncIterator[Outcome]:
+        for one in inputs:
+            tried.add(one.message.document.path)
+            yield Held(one, 0.05) if held else Done(one)
+
+    async with opened_bench(broker_url) as bench:
+        await bench.publish(12)
+        worker = bench.worker(hold_all, poll_records=2, parked_records=4)
+        await worker.start()
+        await until(lambda: bool(worker._crowded))
+        turns = worker.metrics.held._value.get()
+        await until(lambda: worker.metrics.held._value.get() > turns + 10)
+        assert 4 <= len(tried) <= 6
+        held = False
+        await until(lambda: is_drained(bench))
+        await worker.stop()
+        assert len(tried) == 12
+
+
+async def test_what_a_worker_has_parked_another_takes_over(broker_url: str) -> None:
+    done: list[str] = []
+
+    async def hold(inputs: Sequence[Received[Any]]) -> AsyncIterator[Outcome]:
+        for one in inputs:
+            yield Held(one, 0.05)
+
+    async def finish(inputs: Sequence[Received[Any]]) -> AsyncIterator[Outcome]:
+        for one in inputs:
+            done.append(one.message.document.path)
+            yield Done(one)
+
+    async with opened_bench(broker_url) as bench:
+        await bench.publish(5)
+        first = bench.worker(hold)
+        await first.start()
+        await until(lambda: len(first._parking) == 5)
+        await first.stop()
+        second = bench.worker(finish)
+        await second.start()
+        await until(lambda: is_drained(bench))
+        await second.stop()
+        assert sorted(done) == [f"{number}.txt" for number in range(5)]
+
+
+async def test_a_partition_that_is_lost_is_let_go(broker_url: str) -> None:
+    async def hold(inputs: Sequence[Received[Any]]) -> AsyncIterator[Outcome]:
+        for one in inputs:
+            yield Held(one, 0.05)
+
+    async with opened_bench(broker_url) as bench:
+        await bench.publish(5)
+        workers = [bench.worker(hold), bench.worker(hold)]
+        for worker in workers:
+            await worker.start()
+        # one partition, two members: whoever loses it knows nothing of it any more
+        await until(lambda: sorted(len(worker._parking) for worker in workers) == [0, 5])
+        await until(lambda: sorted(len(worker._offsets) for worker in workers) == [0, 5])
+        for worker in workers:
+            await worker.stop()
+
+
 async def test_a_dependency_away_shows_in_readyz_and_the_stage_resumes_by_itself(broker_url: str) -> None:
     away = True
 
