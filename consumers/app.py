@@ -13,6 +13,7 @@ from consumers.runtime.announcing import keep_announcing, keep_sweeping
 from consumers.runtime.contract import StageFactory
 from consumers.runtime.health import HealthServer
 from consumers.runtime.runtime import Runtime
+from consumers.runtime.watchdog import Watchdog
 from consumers.runtime.worker import Worker
 from schemas.errors import CradleError
 
@@ -48,6 +49,10 @@ async def serve(stages: Sequence[str], runtime: Runtime) -> None:
                 host, port = runtime.options.health
                 server = HealthServer(worker.health, worker.metrics, host, port + position)
                 _in_background(server.serve(), stack)
+        if runtime.options.beat_file is None:
+            watchdog = Watchdog([worker.health for worker in workers])
+            watchdog.start()
+            stack.callback(watchdog.stop)
         _in_background(keep_announcing(runtime), stack)
         _in_background(keep_sweeping(runtime), stack)
         starting = asyncio.create_task(_start(workers))

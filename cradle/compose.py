@@ -1,6 +1,7 @@
 """The one place that opens adapters. Each opens on first use and closes in reverse, whatever happened in between."""
 
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -18,7 +19,8 @@ from schemas.errors import CradleError, Permanent
 from schemas.topology import Topology
 
 if TYPE_CHECKING:
-    from consumers.runtime import Runtime
+    from consumers.runtime import Handle, Runtime
+    from consumers.runtime.runtime import Isolate
     from infra.broker import Broker
     from infra.keys import Keys
     from infra.ledger import Ledger
@@ -203,8 +205,22 @@ async def open_runtime(settings: Settings, flow: Topology) -> AsyncIterator["Run
                 storm_limit=settings.storm_limit,
                 waiting_notes=waits.folder(settings.home),
                 health=_health_address(settings),
+                instance=settings.instance,
+                beat_file=settings.beat_file,
             ),
+            isolate=_isolate(settings, flow),
         )
+
+
+def _isolate(settings: Settings, flow: Topology) -> "Isolate":
+    """Runs a stage by `cradle isolate`, which opens its ports as these settings and this flow say."""
+    from consumers.runtime.cell import open_cell
+
+    def isolate(stage: str, *, stuck: float, beat: Callable[[], None]) -> "AbstractAsyncContextManager[Handle]":
+        command = (sys.executable, "-m", "cradle", "isolate", stage)
+        return open_cell(stage, command, (settings, flow), stuck=stuck, beat=beat)
+
+    return isolate
 
 
 def _health_address(settings: Settings) -> tuple[str, int] | None:

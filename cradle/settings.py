@@ -64,8 +64,15 @@ class Settings(BaseSettings):
     """Seconds that a poll in hand may go on after SIGTERM."""
     kill_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
     """Seconds after SIGTERM at which `cradle run --all` kills a child that is still there."""
-    restarts: Annotated[int, Field(ge=0, le=1000)] = 5
-    """Crashed children that `cradle run --all` starts again within ten minutes before it gives up."""
+    restarts: Annotated[int, Field(ge=0, le=1000)] = 20
+    """Crashed children that `cradle run --all` starts again within ten minutes before it gives up. Each message that
+    ends its process costs one or two."""
+    instance: Annotated[str | None, Field(pattern=r"^[a-zA-Z0-9._-]{1,200}$")] = None
+    """Name of a consumer that outlives its process: started again under it within 30 s, it goes on with its partitions
+    and no other consumer notices. No two at a time may bear it. `cradle run --all` names its children by itself."""
+    beat_file: Path | None = None
+    """File that a consumer touches while its stage makes progress, for whoever watches over it: `cradle run --all`
+    sets it. Unset: a consumer that hangs ends itself."""
     storm_limit: Annotated[int, Field(ge=0, le=100_000)] = 20
     """Messages that fail with one code within a minute before the stage pauses, if they are more than half of all;
     docs/errors.md marks the codes that count. 0: it never does."""

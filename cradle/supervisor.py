@@ -1,7 +1,8 @@
 """Runs one child process a stage and worker, starts crashed ones again, and stops all together.
 
-A child that ends while nobody asked it to has crashed. More crashes than the budget within ten minutes mean that
-restarting does not help: then every child is stopped and a person is called by the exit code.
+A child that ends while nobody asked it to has crashed, and one whose stage makes no progress hangs and is killed. More
+of both than the budget within ten minutes mean that restarting does not help: then every child is stopped and a person
+is called by the exit code.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -28,7 +30,17 @@ LONGEST_PAUSE: Final = 30.0
 HEALTHY_SECONDS: Final = 60.0
 """A child that ran this long starts again without a pause that grew."""
 
+TICK_SECONDS: Final = 0.5
+
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Beats:
+    """A file that a child touches while its stage makes progress, and how long it may leave it alone, in seconds."""
+
+    file: Path
+    longest_pause: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +52,7 @@ class Child:
     command: Sequence[str]
     variables: tuple[tuple[str, str], ...] = ()
     """Set beside those of this process."""
+    beats: Beats | None = None
 
 
 class Budget:
@@ -76,15 +89,25 @@ async def supervise(children: Sequence[Child], *, restarts: int, kill_seconds: f
 
 async def _keep(child: Child, budget: Budget, stop: asyncio.Event, kill_seconds: float) -> bool:
     """Runs the child until `stop`; sets it, and returns False, if its crash is one too many."""
+    try:
+        return await _keep_running(child, budget, stop, kill_seconds)
+    finally:
+        if child.beats is not None:
+            child.beats.file.unlink(missing_ok=True)
+
+
+async def _keep_running(child: Child, budget: Budget, stop: asyncio.Event, kill_seconds: float) -> bool:
     pause = FIRST_PAUSE
     while not stop.is_set():
         began = time.monotonic()
         process = await _start(child)
+        watching = asyncio.create_task(_kill_if_it_hangs(process, child))
         code = await _ended_or_stopped(process, stop, kill_seconds)
+        watching.cancel()
         if stop.is_set():
             break
         ran = time.monotonic() - began
-        log.error("worker crashed", stage=child.stage, worker=child.number, exit=code, seconds=round(ran, 1))
+        log.error("worker crashed", stage=child.stage, worker=child.number, exit=_told(code), seconds=round(ran, 1))
         if not budget.spend(time.monotonic()):
             stop.set()
             return False
@@ -94,7 +117,36 @@ async def _keep(child: Child, budget: Budget, stop: asyncio.Event, kill_seconds:
     return True
 
 
+async def _kill_if_it_hangs(process: Process, child: Child) -> None:
+    """Looks at the child's beats in turns of its own: time in which this process was stopped makes nobody hang."""
+    if child.beats is None:
+        return
+    seen, still = _touched(child.beats.file), 0.0
+    while process.returncode is None:
+        await asyncio.sleep(TICK_SECONDS)
+        touched = _touched(child.beats.file)
+        still = still + TICK_SECONDS if touched == seen else 0.0
+        seen = touched
+        if still >= child.beats.longest_pause:
+            log.error("worker hangs: killing it", stage=child.stage, worker=child.number, seconds_since_progress=still)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # and whom it started
+            return
+
+
+def _touched(file: Path) -> int | None:
+    with contextlib.suppress(OSError):
+        return file.stat().st_mtime_ns
+    return None
+
+
+def _told(code: int) -> int | str:
+    return signal.Signals(-code).name if code < 0 else code
+
+
 async def _start(child: Child) -> Process:
+    if child.beats is not None:
+        child.beats.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     return await asyncio.create_subprocess_exec(
         *child.command,
         stdin=asyncio.subprocess.DEVNULL,

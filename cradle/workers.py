@@ -69,16 +69,18 @@ def workers_pid(home: Path) -> int | None:
 
 
 @contextlib.contextmanager
-def known_as_supervisor(home: Path) -> Iterator[None]:
-    """Lets `stop_workers` find this process for as long as the block lasts; a second supervisor goes unlisted."""
+def known_as_supervisor(home: Path) -> Iterator[bool]:
+    """Lets `stop_workers` find this process for as long as the block lasts. False: a second one, unlisted."""
     _pid_file(home).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    listed = False
     with _pid_file(home).open("a+") as file:
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
-        yield
+            listed = True
+        yield listed
 
 
 def log_file(home: Path) -> Path:

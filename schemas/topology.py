@@ -15,6 +15,8 @@ from schemas.errors import CradleError
 from schemas.messages import TYPES
 
 DEAD_LETTER_SUFFIX: Final = ".dlq"
+GRACE_SECONDS: Final = 15.0
+"""How long `/livez` of a stage that hangs is bad before its process is ended: time for those who ask it to see that."""
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES: Final = {"B": 1, "KiB": 1024, "MiB": 1024**2}
 

@@ -30,6 +30,8 @@ from schemas.messages import Message
 
 LENGTH: Final = struct.Struct("<Q")
 TICK_SECONDS: Final = 0.5
+START_SECONDS: Final = 120.0
+"""What a cell may take to open its ports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class _Cell:
         for received in inputs:
             process = await self._started()
             await _send(process, received)
-            while isinstance(answer := await self._answer(process), Made):
+            while isinstance(answer := await self._answer(process, within=self._stuck), Made):
                 yield answer.outcome
             if isinstance(answer, Ended) and answer.error is not None:
                 raise answer.error
@@ -93,7 +95,7 @@ class _Cell:
         )
         await _send(self._process, self._opening)
         try:
-            answer = await self._answer(self._process)
+            answer = await self._answer(self._process, within=START_SECONDS)
         except Died as death:
             raise Retryable("delivery.isolation", stage=self._stage) from death
         if isinstance(answer, Ended):
@@ -101,7 +103,7 @@ class _Cell:
             raise answer.error or Retryable("delivery.isolation", stage=self._stage)
         return self._process
 
-    async def _answer(self, process: Process) -> Ready | Made | Ended:
+    async def _answer(self, process: Process, *, within: float) -> Ready | Made | Ended:
         """Raises Died once the process is gone; one that is stuck is ended. Time we were stopped is free."""
         assert process.stdout is not None
         reading = asyncio.ensure_future(_receive(process.stdout))
@@ -110,9 +112,9 @@ class _Cell:
             while not reading.done():
                 if process.returncode is not None and ticks:  # whom it started may hold its pipe open
                     break
-                if ticks * TICK_SECONDS >= self._stuck:
+                if ticks * TICK_SECONDS >= within:
                     await self.end()
-                    raise Died(f"no progress for {self._stuck:g} s")
+                    raise Died(f"no progress for {within:g} s")
                 await asyncio.wait({reading}, timeout=TICK_SECONDS)
                 self._beat()
                 ticks += 1

@@ -7,7 +7,7 @@ from typing import Any, Final
 import typer
 from typer.core import TyperGroup
 
-from cradle.commands import customers, dlq, doctor, ingest, jobs, lag, run, search, secrets, stack, topics
+from cradle.commands import customers, dlq, doctor, ingest, isolate, jobs, lag, run, search, secrets, stack, topics
 from cradle.commands.terminal import INTERRUPTED, debugging, err, finish_stdout, tell, tell_unknown
 from schemas.errors import CradleError
 
@@ -63,6 +63,7 @@ COMMANDS: Final[Mapping[str, tuple[str, Callable[..., None]]]] = {
 for _name, (_panel, _function) in COMMANDS.items():
     app.command(_name, rich_help_panel=_panel)(_function)
 
+app.command("isolate", hidden=True)(isolate.isolate)
 app.add_typer(customers.app, name="customer", rich_help_panel=_WORK)
 app.add_typer(dlq.app, name="dlq", rich_help_panel=_FLOW)
 app.add_typer(topics.app, name="topics", rich_help_panel=_FLOW)

@@ -1,7 +1,11 @@
 """`cradle run`: stages in this process, or all of them in processes of their own."""
 
+import hashlib
 import os
+import re
+import socket
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -70,22 +74,40 @@ def _run_all(settings: "Settings", flow: "Topology", workers: int, json: bool) -
     from cradle.workers import known_as_supervisor
 
     resolve(settings)  # says at once that the stack is missing, instead of once a child
-    children = _children(settings, flow, workers, json)
-    with known_as_supervisor(settings.home):
+    with known_as_supervisor(settings.home) as alone:
+        children = _children(settings, flow, workers, json, named=alone)
         run_to_end(supervise(children, restarts=settings.restarts, kill_seconds=settings.kill_seconds))
 
 
-def _children(settings: "Settings", flow: "Topology", workers: int, json: bool) -> "list[Child]":
-    """One a stage and worker, in the flow's order; each has its own health port where these are on."""
-    from cradle.supervisor import Child
-
+def _children(settings: "Settings", flow: "Topology", workers: int, json: bool, *, named: bool) -> "list[Child]":
+    """One a stage and worker, in the flow's order. With `named` they are the same consumers to Kafka after a start."""
     slots = [(stage, number) for stage in flow.stages for number in range(1, workers + 1)]
     return [
-        Child(
-            stage,
-            number,
-            (sys.executable, "-m", "cradle", "run", stage, *(("--json",) if json else ())),
-            (("CRADLE_HEALTH_PORT", str(settings.health_port + position)),) if settings.health_port else (),
-        )
+        _child(settings, flow, stage, number, position, json=json, named=named)
         for position, (stage, number) in enumerate(slots)
     ]
+
+
+def _child(
+    settings: "Settings", flow: "Topology", stage: str, number: int, position: int, *, json: bool, named: bool
+) -> "Child":
+    from cradle.supervisor import Beats, Child
+    from schemas.topology import GRACE_SECONDS
+
+    beats = Beats(
+        settings.home / "run" / "beats" / f"{os.getpid()}-{stage}-{number}",
+        flow.stages[stage].stuck + GRACE_SECONDS,
+    )
+    variables = {"CRADLE_BEAT_FILE": str(beats.file)}
+    if settings.health_port:
+        variables["CRADLE_HEALTH_PORT"] = str(settings.health_port + position)
+    if named:
+        variables["CRADLE_INSTANCE"] = f"{_host_and_home(settings.home)}-{stage}-{number}"
+    command = (sys.executable, "-m", "cradle", "run", stage, *(("--json",) if json else ()))
+    return Child(stage, number, command, tuple(variables.items()), beats)
+
+
+def _host_and_home(home: Path) -> str:
+    """Tells this machine's children of this home from all others', in letters that Kafka takes for a name."""
+    host = re.sub(r"[^a-zA-Z0-9._-]", "-", socket.gethostname())[:100]
+    return f"{host}-{hashlib.sha256(str(home).encode()).hexdigest()[:8]}"

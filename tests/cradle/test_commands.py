@@ -252,7 +252,8 @@ def test_run_all_asks_its_children_for_json_as_it_was_asked() -> None:
 
 def test_run_all_names_its_children_and_watches_their_beats(tmp_path: Path) -> None:
     flow = read_flow()
-    settings, elsewhere = Settings(home=tmp_path / "a"), Settings(home=tmp_path / "b")
+    settings = Settings()
+    elsewhere = settings.model_copy(update={"home": tmp_path})
     children = run._children(settings, flow, 2, False, named=True)
     variables = [dict(child.variables) for child in children]
     names = {one["CRADLE_INSTANCE"] for one in variables}

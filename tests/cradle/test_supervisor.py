@@ -2,13 +2,15 @@
 
 import asyncio
 import os
+import random
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from cradle.supervisor import Budget, Child, supervise
+from cradle.supervisor import Beats, Budget, Child, supervise
 from infra.local.processes import alive
 from schemas.errors import CradleError
 
@@ -66,6 +68,54 @@ async def test_a_killed_child_starts_again(tmp_path: Path) -> None:
     [first] = await until_started(tmp_path, 1)
     os.kill(first, signal.SIGKILL)
     await until_started(tmp_path, 2)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(work, DEADLINE)
+
+
+async def test_the_worker_count_stays_up_whichever_children_are_killed(tmp_path: Path) -> None:
+    rng = random.Random(4)
+    children = [child("import time; time.sleep(60)", tmp_path)] * 3
+    work = asyncio.create_task(supervise(children, restarts=4, kill_seconds=5))
+    for killed in range(4):
+        started = await until_started(tmp_path, 3 + killed)
+        os.kill(rng.choice([pid for pid in started if alive(pid)]), signal.SIGKILL)
+    started = await until_started(tmp_path, 7)
+    assert sum(map(alive, started)) == 3
+    os.kill(next(filter(alive, started)), signal.SIGKILL)
+    with pytest.raises(CradleError) as caught:
+        await asyncio.wait_for(work, DEADLINE)
+    assert caught.value.code == "workers.crashed"
+    assert not any(map(alive, started))
+
+
+async def test_a_child_without_beats_is_killed_and_starts_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "started").mkdir()
+    beats = Beats(tmp_path / "run" / "beat", 1.0)
+    hangs = replace(child("import time; time.sleep(60)", tmp_path / "started"), beats=beats)
+    work = asyncio.create_task(supervise([hangs], restarts=3, kill_seconds=5))
+    [first, *_] = await until_started(tmp_path / "started", 2)
+    assert not alive(first)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(work, DEADLINE)
+    told = capsys.readouterr().out
+    assert "worker hangs: killing it" in told
+    assert "SIGKILL" in told
+    assert not beats.file.exists()
+
+
+async def test_a_child_with_beats_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "started").mkdir()
+    beats = Beats(tmp_path / "run" / "beat", 1.0)
+    code = f"import time\nwhile True: pathlib.Path({str(beats.file)!r}).touch(); time.sleep(0.1)"
+    beating = replace(child(code, tmp_path / "started"), beats=beats)
+    hangs = replace(child("import time; time.sleep(60)", tmp_path), beats=Beats(tmp_path / "run" / "none", 1.0))
+    work = asyncio.create_task(supervise([beating, hangs], restarts=3, kill_seconds=5))
+    async with asyncio.timeout(DEADLINE):
+        while sum(file.is_file() for file in tmp_path.iterdir()) < 2:  # by now the silent one was killed
+            await asyncio.sleep(0.02)
+    assert len(list((tmp_path / "started").iterdir())) == 1
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(work, DEADLINE)
 
