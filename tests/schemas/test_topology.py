@@ -47,6 +47,13 @@ def test_every_folder_of_consumers_is_a_stage_of_the_real_flow() -> None:
     assert read_topology(REAL, folders=FOLDERS).stages.keys() == FOLDERS
 
 
+def test_a_stage_works_on_one_lane_at_a_time_unless_said_otherwise() -> None:
+    text = flow({}, {"admit": "{reads: [ingest], writes: [], version: 1, at_once: 8}"})
+    assert read_topology(text, folders=STAGES).stages["admit"].at_once == 8
+    assert read_topology(text.replace(", at_once: 8", ""), folders=STAGES).stages["admit"].at_once == 1
+    assert refusal(text.replace("at_once: 8", "at_once: 0")).code == "topology.invalid"
+
+
 def test_a_topic_may_have_two_readers() -> None:
     text = flow(
         {"a": TOPIC},
