@@ -65,7 +65,7 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
     ),
     "staging.missing": ErrorKind(
         "A staged object is gone.",
-        "Ingest the document again; check who else deletes from the staging store.",
+        "Restore it and redrive the dead letter, or ingest the document again; check who else deletes from the store.",
         storms=True,
     ),
     "staging.tampered": ErrorKind(
@@ -106,7 +106,8 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
         "`cradle dlq list --job {job}` tells why; mend the cause, then `cradle dlq redrive --job {job}`.",
     ),
     "job.over": ErrorKind(
-        "The job is {state}: there is nothing left to cancel.", "Erase it with `cradle erase {job}`."
+        "The job is {state}: there is nothing left to cancel.",
+        "Erase it with `cradle erase {job}`.",
     ),
     "job.cancelled": ErrorKind("The job was cancelled.", "Ingest the documents again for a new job."),
     "job.incomplete": ErrorKind(
@@ -125,22 +126,24 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
     # -- documents at admission -------------------------------------------------------------------------------------
     "source.root": ErrorKind(
         "The object lies under none of the customer's roots.",
-        "Allow the root with `cradle customer add --root`, or move it.",
+        "Allow the root with `cradle customer add --root`, then redrive the dead letter; or move the object.",
     ),
     "source.path": ErrorKind(
         "The document's path is not a clean relative path.",
         "Use '/'-separated names without '..' or a leading '/'.",
     ),
-    "source.missing": ErrorKind("The object does not exist.", "Upload it, then ingest it under a new reference."),
+    "source.missing": ErrorKind(
+        "The object does not exist.", "Put it there; then redrive its dead letter, or ingest it."
+    ),
     "source.unreadable": ErrorKind(
-        "The object cannot be read.", "Correct its permissions, then ingest it under a new reference."
+        "The object cannot be read.", "Correct its permissions, then redrive the dead letter."
     ),
     "source.changed": ErrorKind(
         "The file changed while it was read.", "Ingest it under a new reference once it is written."
     ),
     "source.digest": ErrorKind(
         "The object's SHA-256 is not the one its event declares.",
-        "Upload it whole, then ingest it under a new reference.",
+        "Upload it whole, then redrive the dead letter.",
     ),
     "source.too-large": ErrorKind("The document is larger than {limit} bytes.", "Split it, then ingest the pieces."),
     "source.empty": ErrorKind("The document is empty.", "Leave it out, or send the file with its content."),
@@ -194,24 +197,28 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
         storms=True,
     ),
     "delivery.storm": ErrorKind(
-        "The {stage} stage has paused: too many of its messages fail with {code}.",
-        "Mend the cause; docs/errors.md has what {code} means. The stage tries one message at a time and goes on once "
+        "The {stage} stage has paused: too many of its messages fail with {failing}.",
+        "Mend the cause; docs/errors.md has what {failing} means. The stage tries one message at a time and goes on once "
         "one passes. CRADLE_STORM_LIMIT=0 lets it go on whatever fails.",
         family=Family.RETRYABLE,
     ),
     "letter.unknown": ErrorKind(
-        "There is no dead letter {letter}.", "`cradle dlq list` shows them; they are kept for two weeks."
+        "There is no dead letter {letter}.",
+        "`cradle dlq list` shows them; they are kept for two weeks.",
     ),
     "letter.forged": ErrorKind(
         "The dead letter's headers do not belong to what is sealed in it.",
         "Find out who else may write to the topics of dead letters; discard it.",
     ),
     "letter.choice": ErrorKind(
-        "Name either dead letters by their ids, or a filter.", "Use ids, or one of --job, --code, --stage, --customer."
+        "Name either dead letters by their ids, or a filter.",
+        "Use ids, or one of --job, --code, --stage, --customer.",
+        family=Family.USAGE,
     ),
     "letter.readable": ErrorKind(
         "The dead letter holds a message, not a record that could not be read.",
         "`cradle dlq show {letter}` tells what it is about.",
+        family=Family.USAGE,
     ),
     "delivery.isolation": ErrorKind(
         "The {stage} stage cannot start the process in which it runs suspect messages alone.",
@@ -279,6 +286,55 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
     "topology.partitions": ErrorKind(
         "Topic {topic!r} has {found} partitions; {wanted} were asked for, and Kafka cannot remove any.",
         "Raise `partitions` in topics.yaml, or make a new topic.",
+        family=Family.USAGE,
+    ),
+    # -- replay and proof -------------------------------------------------------------------------------------------
+    "replay.choice": ErrorKind(
+        "A replay names what is to be replayed: {what}.",
+        "Add --job, --customer, --document, --since, --until or --offset PARTITION:FROM[-TO].",
+        family=Family.USAGE,
+    ),
+    "replay.topic": ErrorKind(
+        "Nothing can be replayed from topic {topic!r}.", "Choose one of: {known}.", family=Family.USAGE
+    ),
+    "replay.nothing": ErrorKind(
+        "Nothing in topic {topic!r} matches.",
+        "`cradle jobs` lists the jobs; what belongs to erased ones cannot be read.",
+        family=Family.USAGE,
+    ),
+    "replay.unfinished": ErrorKind(
+        "Job {job} is still {state}; a job is replayed once it is finished.",
+        "Wait for it with `cradle wait {job}`, then replay.",
+        family=Family.USAGE,
+    ),
+    "replay.parameters": ErrorKind(
+        "The new parameters change {fields}, which matters before topic {topic!r}.",
+        "Replay from {works!r} or a topic before it.",
+        family=Family.USAGE,
+    ),
+    "replay.stages": ErrorKind(
+        "Since the job, what {stages} would make has changed, which matters before topic {topic!r}.",
+        "Replay from {works!r} or a topic before it.",
+        family=Family.USAGE,
+    ),
+    "replay.mixed": ErrorKind(
+        "{documents} documents would keep results that the new fingerprint does not make.",
+        "Replay the whole job from {works!r} or a topic before it; of a replay, replay its parent.",
+        family=Family.USAGE,
+    ),
+    "replay.gone": ErrorKind(
+        "Topic {topic!r} no longer holds all that {documents} of the job's documents need.",
+        "Replay from a later topic, replay the others with --document, or ingest the documents again.",
+        family=Family.USAGE,
+    ),
+    "verify.unbaked": ErrorKind(
+        "Job {job} is {state}: there is no result to prove.",
+        "Wait for its image with `cradle wait {job}`.",
+        family=Family.USAGE,
+    ),
+    "verify.nothing": ErrorKind(
+        "Neither the parts of job {job} nor its image can be read.",
+        "Its parts go with its key. Verify where its image stands, under the CRADLE_HOME that baked it.",
         family=Family.USAGE,
     ),
     # -- settings and wrong use -------------------------------------------------------------------------------------
