@@ -200,6 +200,12 @@ class JobView:
     retain_until: datetime
     chunks: int | None = None
     """How many the newest image holds; None before it is baked."""
+    first_done_at: datetime | None = None
+    """When documents first were done."""
+    first_done: int = 0
+    """How many were done or failed by then."""
+    last_done_at: datetime | None = None
+    """When one was done or failed last, once some are done."""
     max_failed: Limit | None = None
 
 

@@ -101,6 +101,10 @@ class _Job:
     items: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     image: ImageRecord | None = None
+    first_done_at: datetime | None = None
+    first_done: int = 0
+    last_done: int = 0
+    last_done_at: datetime | None = None
     completed_at: datetime | None = None
     erased_at: datetime | None = None
 
@@ -408,6 +412,12 @@ class MemoryLedger:
             job.document(document).open_work += units
 
     def _settle(self, job: _Job, now: datetime) -> None:
+        over = job.count(DocumentState.DONE, DocumentState.FAILED)
+        if job.count(DocumentState.DONE) and job.first_done_at is None:
+            job.first_done_at, job.first_done = now, over
+        if job.first_done_at is not None and over > job.last_done:
+            job.last_done_at = now
+        job.last_done = over
         if job.state not in RUNNING or job.manifest is None:
             return
         job.state = JobState.PROCESSING
@@ -536,5 +546,8 @@ def _view(job: _Job) -> JobView:
         erased_at=job.erased_at,
         retain_until=job.retain_until,
         chunks=None if image is None else image.chunks,
+        first_done_at=job.first_done_at,
+        first_done=job.first_done,
+        last_done_at=job.last_done_at,
         max_failed=job.opened.max_failed,
     )

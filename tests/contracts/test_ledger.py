@@ -106,6 +106,17 @@ def image(**changes: object) -> ImageRecord:
     return replace(record, **changes)  # type: ignore[arg-type]
 
 
+async def test_when_documents_first_were_done_stays_known(ledger: Ledger) -> None:
+    job = await opened(ledger)
+    refused = met("z", state=DocumentState.FAILED, code="document.type")
+    messages = await submit(ledger, job, met("a"), met("b"), refused, manifest=3)
+    assert (await ledger.job(job)).first_done_at is None, "one that is refused says nothing of the stages"
+    for document, when in (("a", LATER), ("b", LATER + timedelta(hours=1))):
+        await ledger.record("chunk", [Outcome(messages[document], job, document)], now=when)
+        view = await ledger.job(job)
+        assert (view.first_done_at, view.first_done, view.last_done_at) == (LATER, 2, when)
+
+
 class TestJobs:
     async def test_a_job_is_opened_once(self, ledger: Ledger) -> None:
         job = new_job()
@@ -1177,8 +1188,12 @@ class World:
             self.topics.append((stage, message))
 
     async def readmit(self, document: str, *, lose: bool) -> None:
-        """Records of the document may be lost; it is admitted anew as it was."""
-        if lose:
+        """Records of the document may be lost; it is admitted anew as it was.
+
+        None are lost whose outcome is still under way: it would open units that nobody can finish, and the job would
+        wait until the document is admitted anew once more.
+        """
+        if lose and document not in {outcome.document for _, outcome in self.answered}:
             self.topics = [one for one in self.topics if self.makers[one].document != document]
         first = next(one for one in self.flow.submissions if document in {met.id for met in one.documents})
         event = Outcome(

@@ -159,3 +159,112 @@ async def test_erasure_beside_recording_leaves_no_path_and_no_announcement(postg
             assert (await ledger.job(made.job)).state is JobState.ERASED
             assert {row.sealed_path for row in await ledger.documents(made.job)} == {b""}
         assert await ledger.announcements() == []
+
+
+def broken(made: Plan) -> list[Step]:
+    """The outcomes of the documents that fail."""
+    return [(stage, outcome) for stage, outcome in made.steps if outcome.code is not None]
+
+
+def by_stage(made: Plan) -> list[tuple[str, list[Outcome]]]:
+    steps = [*made.steps, ("admit", made.manifest)]
+    return [(stage, [outcome for at, outcome in steps if at == stage]) for stage in ("admit", "chunk", "embed", "pack")]
+
+
+async def test_redriving_beside_recording_completes_once_and_at_the_end(postgres_url: str) -> None:
+    """Whether a redrive comes before or after the last outcome: what it reopened is waited for."""
+    migrate(postgres_url)
+    async with open_ledger(postgres_url) as ledger, open_ledger(postgres_url) as operator:
+        for _ in range(10):
+            made = plan(10, 2)
+            failures = broken(made)
+            await ledger.open_job(NewJob(made.job, "acme", "race", 1, "f" * 64, NOW))
+            *before, last = by_stage(made)
+            for stage, outcomes in before:
+                await ledger.record(stage, outcomes, now=NOW)
+            redriven = await asyncio.gather(
+                *(ledger.record(last[0], [outcome], now=NOW) for outcome in last[1]),
+                *(operator.redrive(stage, one.message, job=made.job, now=NOW) for stage, one in failures * 2),
+            )
+            assert all(redriven[len(last[1]) :])
+            view = await ledger.job(made.job)
+            assert (view.state, view.open_work, view.failed) == (JobState.PROCESSING, len(failures), 0)
+            assert await ledger.announcements() == []
+            mended = [Outcome(one.message, made.job, one.document) for _, one in failures]
+            await asyncio.gather(*(ledger.record("embed", [one], now=NOW) for one in mended * 2))
+            view = await ledger.job(made.job)
+            assert (view.state, view.open_work, view.done) == (JobState.COMPLETE, 0, 10)
+            assert view.outcomes["embed"] == 20
+            (announcement,) = await ledger.announcements()
+            assert announcement == Announcement(made.job, "acme", view.generation)
+            await ledger.announced(announcement)
+
+
+async def test_readmitting_beside_late_outcomes_waits_for_what_is_met_again(postgres_url: str) -> None:
+    migrate(postgres_url)
+    async with open_ledger(postgres_url) as ledger, open_ledger(postgres_url) as operator:
+        for _ in range(10):
+            made = plan(4, 2)
+            await ledger.open_job(NewJob(made.job, "acme", "race", 1, "f" * 64, NOW))
+            admit, *late = by_stage(made)
+            await ledger.record(*admit, now=NOW)
+            documents = [document.id for outcome in admit[1] for document in outcome.documents][:2]
+            event = uuid4()
+            await asyncio.gather(
+                *(ledger.record(stage, [outcome], now=NOW) for stage, outcomes in late for outcome in outcomes),
+                *(operator.readmit(made.job, documents, event=event, now=NOW) for _ in range(2)),
+            )
+            view = await ledger.job(made.job)
+            assert (view.state, view.total) == (JobState.PROCESSING, 2)
+            first = [one for one in admit[1] if one.documents and one.documents[0].id in documents]
+            again = Outcome(
+                event,
+                made.job,
+                None,
+                opens=tuple(unit for one in first for unit in one.opens),
+                documents=tuple(document for one in first for document in one.documents),
+            )
+            await asyncio.gather(*(ledger.record("admit", [again], now=NOW) for _ in range(2)))
+            for stage, outcomes in late:  # every record is read once more; those with an outcome change nothing
+                await ledger.record(stage, outcomes, now=NOW)
+            view = await ledger.job(made.job)
+            assert (view.state, view.open_work, view.generation, view.done) == (JobState.COMPLETE, 0, 1, 4)
+            assert view.outcomes == {"admit": 6, "chunk": 4, "embed": 8, "pack": 8}
+        assert len(await ledger.announcements()) == 10
+
+
+async def test_cancelling_beside_recording_leaves_nothing_to_bake(postgres_url: str) -> None:
+    migrate(postgres_url)
+    async with open_ledger(postgres_url) as ledger:
+        for _ in range(10):
+            made = plan(3, 1)
+            await ledger.open_job(NewJob(made.job, "acme", "race", 1, "f" * 64, NOW))
+            await asyncio.gather(
+                *(ledger.record(stage, outcomes, now=NOW) for stage, outcomes in by_stage(made)),
+                ledger.cancelled(made.job, now=NOW),
+                ledger.erased(made.job, now=NOW),
+            )
+            view = await ledger.job(made.job)
+            assert (view.state, view.erased_at) in ((JobState.CANCELLED, NOW), (JobState.ERASED, NOW))
+            assert {row.sealed_path for row in await ledger.documents(made.job)} == {b""}
+        assert await ledger.announcements() == []
+
+
+async def test_taking_beside_recording_never_waits_in_a_ring(postgres_url: str) -> None:
+    """Two workers hold the same messages, as after a rebalance, and take and record them in opposite orders."""
+    migrate(postgres_url)
+    messages = [uuid4() for _ in range(200)]
+    outcomes = [Outcome(message, UUID(int=0), None) for message in messages]
+    workers = [uuid4(), uuid4()]
+    async with open_ledger(postgres_url) as ledger:
+        for start in range(0, 200, 20):
+            part, made = messages[start : start + 20], outcomes[start : start + 20]
+            await asyncio.gather(
+                ledger.take("chunk", part, worker=workers[0], now=NOW),
+                ledger.take("chunk", part[::-1], worker=workers[1], now=NOW),
+                ledger.put_down("chunk", part[::-1], worker=workers[0]),
+                ledger.record("chunk", made, now=NOW),
+                ledger.record("chunk", made[::-1], now=NOW),
+                ledger.take("chunk", part, worker=workers[0], now=NOW),
+            )
+        assert (await ledger.take("chunk", messages, worker=uuid4(), now=NOW)).finished == set(messages)

@@ -25,15 +25,16 @@ WHERE job = %(job)s AND source IS NOT NULL AND finished_at IS NULL
 ORDER BY stage COLLATE "C", message;
 
 -- name: running
--- What is open at each stage of the running jobs.
-SELECT work.job, jobs.customer, work.stage,
-       count(DISTINCT work.document) AS open_documents,
-       count(*) AS open_units
-FROM ledger.work
-JOIN ledger.jobs ON jobs.id = work.job
-WHERE jobs.state IN ('open', 'processing') AND work.source IS NOT NULL AND work.finished_at IS NULL
-GROUP BY work.job, jobs.customer, work.stage
-ORDER BY work.job, work.stage COLLATE "C";
+-- What is open at each stage of the running jobs. Counted by document first, which needs no sort of all units.
+SELECT open.job, jobs.customer, open.stage, count(open.document) AS open_documents, sum(open.units)::bigint AS open_units
+FROM (SELECT job, stage, document, count(*) AS units
+      FROM ledger.work
+      WHERE source IS NOT NULL AND finished_at IS NULL
+      GROUP BY job, stage, document) AS open
+JOIN ledger.jobs ON jobs.id = open.job
+WHERE jobs.state IN ('open', 'processing')
+GROUP BY open.job, jobs.customer, open.stage
+ORDER BY open.job, open.stage COLLATE "C";
 
 -- name: discarded
 -- Which of these dead letters were dealt with.

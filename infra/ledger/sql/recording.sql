@@ -126,7 +126,14 @@ WITH moved AS (
         END,
         reason = CASE WHEN ended.now THEN ended.reason ELSE job.reason END,
         generation = job.generation + (ended.now AND ended.reason IS NULL)::integer,
-        completed_at = CASE WHEN ended.now THEN %(now)s ELSE job.completed_at END
+        completed_at = CASE WHEN ended.now THEN %(now)s ELSE job.completed_at END,
+        first_done_at = coalesce(job.first_done_at, CASE WHEN moved.done > 0 THEN %(now)s::timestamptz END),
+        last_done_at = CASE
+            WHEN moved.done > 0 AND moved.done + moved.failed > job.done + job.failed THEN %(now)s ELSE job.last_done_at
+        END,
+        first_done = CASE
+            WHEN job.first_done_at IS NULL AND moved.done > 0 THEN moved.done + moved.failed ELSE job.first_done
+        END
     FROM moved JOIN ended USING (id)
     WHERE job.id = moved.id
     RETURNING job.id, job.generation, ended.now AND ended.reason IS NULL AS completed

@@ -4,6 +4,12 @@ ALTER TABLE ledger.jobs
     ADD COLUMN max_failed_share double precision,
     ADD CHECK (max_failed_count IS NULL OR max_failed_share IS NULL);
 
+-- When documents first and last were done, and how many were done or failed the first time: a rate can be told of them.
+ALTER TABLE ledger.jobs
+    ADD COLUMN first_done_at timestamptz,
+    ADD COLUMN last_done_at timestamptz,
+    ADD COLUMN first_done integer NOT NULL DEFAULT 0;
+
 COMMENT ON COLUMN ledger.jobs.sources IS
     'documents met that are no members, less the members to be met again: what the manifest counts';
 
@@ -38,7 +44,7 @@ CREATE TABLE ledger.discarded (
 CREATE OR REPLACE VIEW ledger.job_views AS
 SELECT id, customer, reference, state, parameters, fingerprint, parent, generation, manifest, total, done, failed,
        open_work, items, outcomes, reason, image, merkle, opened_at, completed_at, baked_at, erased_at, retain_until,
-       chunks, max_failed_count, max_failed_share
+       chunks, max_failed_count, max_failed_share, first_done_at, first_done, last_done_at
 FROM ledger.jobs
 CROSS JOIN LATERAL (
     SELECT coalesce(jsonb_object_agg(stage, items) FILTER (WHERE items > 0), '{}') AS items,
