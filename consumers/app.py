@@ -12,6 +12,7 @@ import structlog
 from consumers.runtime.announcing import keep_announcing, keep_sweeping
 from consumers.runtime.contract import StageFactory
 from consumers.runtime.health import HealthServer
+from consumers.runtime.measuring import keep_measuring
 from consumers.runtime.runtime import Runtime
 from consumers.runtime.watchdog import Watchdog
 from consumers.runtime.worker import Worker
@@ -49,6 +50,7 @@ async def serve(stages: Sequence[str], runtime: Runtime) -> None:
                 host, port = runtime.options.health
                 server = HealthServer(worker.health, worker.metrics, host, port + position)
                 _in_background(server.serve(), stack)
+                _in_background(keep_measuring(worker.stage, worker.metrics.registry, runtime), stack)
         if runtime.options.beat_file is None:
             watchdog = Watchdog([worker.health for worker in workers])
             watchdog.start()

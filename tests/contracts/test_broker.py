@@ -390,6 +390,30 @@ async def test_a_group_without_members_resumes_where_it_is_told(stand: Stand, to
     await stand.broker.reset(group, {})
 
 
+async def test_members_and_what_they_have(stand: Stand, topic: str) -> None:
+    group = f"group-{uuid4().hex}"
+    await stand.broker.create_topic(topic, partitions=1, replication=1, config={})
+    assert await stand.broker.members(group) == []
+    async with stand.join(group, topic):
+        [member] = await stand.broker.members(group)
+        assert member.name
+        assert member.partitions == {(topic, 0)}
+    assert await stand.broker.members(group) == []
+
+
+async def test_what_a_worker_wrote_beside_its_offset(kafka_url: str, topic: str) -> None:
+    group, partition = f"group-{uuid4().hex}", TopicPartition(topic, 0)
+    async with open_broker(kafka_url) as broker:
+        await broker.create_topic(topic, partitions=1, replication=1, config={})
+        assert [one.note for one in await broker.lag(group, [topic])] == [""]
+        consumer = AIOKafkaConsumer(bootstrap_servers=kafka_url.removeprefix("kafka://"), group_id=group)
+        await consumer.start()
+        consumer.assign([partition])
+        await consumer.commit({partition: (0, "a note")})
+        await consumer.stop()
+        assert [one.note for one in await broker.lag(group, [topic])] == ["a note"]
+
+
 async def test_a_group_with_members_keeps_its_offsets(stand: Stand, topic: str) -> None:
     group = f"group-{uuid4().hex}"
     await stand.broker.create_topic(topic, partitions=1, replication=1, config={})
