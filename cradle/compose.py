@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from infra.staging import Staging
     from operations.jobs import PinnedJobs
     from operations.redrive import Mail
+    from operations.replay import ReplayPorts
+    from operations.verify import VerifyPorts
     from producers.producer import Producer, Sealed
 
 T = TypeVar("T")
@@ -272,6 +274,36 @@ async def open_mail(settings: Settings) -> AsyncIterator["Mail"]:
             clock=clock,
             entropy=os.urandom,
         )
+
+
+async def open_replay(adapters: Adapters) -> "ReplayPorts":
+    """What a replay works with."""
+    from infra.staging.sealed import SealedStaging
+    from operations.replay import ReplayPorts
+
+    flow = read_flow()
+    jobs = await _pinned_jobs(adapters, flow)
+    return ReplayPorts(
+        broker=await adapters.broker(),
+        ledger=await adapters.ledger(),
+        keys=await adapters.keys(),
+        parameters=await adapters.parameters(),
+        jobs=jobs,
+        staging=SealedStaging(await adapters.staging(), key=jobs.key, entropy=os.urandom),
+        topology=flow,
+        clock=clock,
+        entropy=os.urandom,
+    )
+
+
+async def open_verify(adapters: Adapters) -> "VerifyPorts":
+    """What a proof is read from."""
+    from infra.staging.sealed import SealedStaging
+    from operations.verify import VerifyPorts
+
+    jobs = await _pinned_jobs(adapters, read_flow())
+    staging = SealedStaging(await adapters.staging(), key=jobs.key, entropy=os.urandom)
+    return VerifyPorts(await adapters.ledger(), await adapters.keys(), staging, adapters.settings.home)
 
 
 async def _pinned_jobs(adapters: Adapters, flow: Topology) -> "PinnedJobs":

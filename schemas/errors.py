@@ -337,6 +337,15 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
         "Its parts go with its key. Verify where its image stands, under the CRADLE_HOME that baked it.",
         family=Family.USAGE,
     ),
+    # -- where a stage reads on -------------------------------------------------------------------------------------
+    "offsets.target": ErrorKind(
+        "The place to read on from is not understood.",
+        "Say `earliest`, `latest`, an offset, or a time as 2026-01-31T12:00.",
+        family=Family.USAGE,
+    ),
+    "offsets.topic": ErrorKind(
+        "Stage {group} reads no such partition.", "It reads the topics: {known}.", family=Family.USAGE
+    ),
     # -- settings and wrong use -------------------------------------------------------------------------------------
     "settings.invalid": ErrorKind(
         "A setting is not valid: {what}.", "`cradle doctor --settings` shows where each came from.", family=Family.USAGE

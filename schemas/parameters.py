@@ -2,11 +2,16 @@
 
 import hashlib
 import json
-from typing import Annotated
+from collections.abc import Mapping
+from itertools import islice, product
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.ids import CustomerId
+
+MOST_VERSIONS: Final = 10_000
+"""Of combinations of stage versions that are tried to explain an old fingerprint."""
 
 
 class _Strict(BaseModel):
@@ -71,6 +76,45 @@ class InstallationParameters(_Strict):
         )
 
 
+FIRST_TOUCHED: Final[Mapping[str, str]] = {
+    "embedding_config.model": "chunk",  # a chunk is measured in the model's tokens
+    "embedding_config.revision": "chunk",
+    "embedding_config.normalize": "embed",
+    "embedding_config.query_prefix": "bake",  # no passage has it: the image tells it to whoever asks
+    "embedding_config.passage_prefix": "chunk",  # it takes up tokens of every chunk
+    "vision_config.engine": "bake",  # until a stage reads it, the image alone tells it
+    "graph_config.enabled": "bake",
+    "chunking_config.max_tokens": "chunk",
+    "chunking_config.overlap_tokens": "chunk",
+}
+"""The first stage whose results a field changes. What `deciding` leaves out changes none."""
+ENGINE_TOUCHES: Final = frozenset({"chunk", "embed"})
+"""The stages that ask the embedding engine: one for its tokenizer, one for its vectors."""
+
+
+def changed_fields(old: InstallationParameters, new: InstallationParameters) -> list[str]:
+    """The deciding fields that differ, as `section.field`."""
+    before, after = _flat(old.deciding()), _flat(new.deciding())
+    return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+
+
+def changed_stages(
+    fingerprint_then: str, parameters: InstallationParameters, engine: str, now: Mapping[str, int]
+) -> set[str]:
+    """The stages that may make something else today than when a job of these parameters got that fingerprint.
+
+    `engine` and `now` are today's embedding engine and stage versions. A version only rises, so every earlier one is
+    tried. Where none explains the fingerprint, the engine is another one, and every stage that was ever changed may
+    have been changed since. Empty: nothing changed.
+    """
+    names = list(now)
+    for versions in islice(product(*(range(now[name], 0, -1) for name in names)), MOST_VERSIONS):
+        then = dict(zip(names, versions, strict=True))
+        if fingerprint(parameters, {"embedding": engine}, then) == fingerprint_then:
+            return {name for name in names if then[name] != now[name]}
+    return {name for name in names if now[name] > 1 or name in ENGINE_TOUCHES}
+
+
 def fingerprint(parameters: InstallationParameters, engines: dict[str, str], stages: dict[str, int]) -> str:
     """Hash of everything that decides a result, 64 hex digits.
 
@@ -81,3 +125,12 @@ def fingerprint(parameters: InstallationParameters, engines: dict[str, str], sta
 
 def _canonical_sha256(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _flat(deciding: Mapping[str, object]) -> dict[str, object]:
+    return {
+        f"{section}.{field}": value
+        for section, fields in deciding.items()
+        if isinstance(fields, Mapping)
+        for field, value in fields.items()
+    }

@@ -97,6 +97,23 @@ class Topology:
         """Each stage's version, for the fingerprint."""
         return {name: stage.version for name, stage in self.stages.items()}
 
+    def following(self, topic: str) -> frozenset[str]:
+        """The stages whose work depends on what `topic` holds. A job's completion depends on every other stage."""
+        found: set[str] = {
+            s for t, one in self.topics.items() if one.origin is Origin.COMPLETION for s in self.readers[t]
+        }
+        waiting = [topic]
+        while waiting:
+            fresh = [stage for stage in self.readers[waiting.pop()] if stage not in found]
+            found.update(fresh)
+            waiting += [written for stage in fresh for written in self.stages[stage].writes]
+        return frozenset(found)
+
+    def latest_before(self, stages: Collection[str]) -> str:
+        """The topic furthest down the flow from which all of `stages` are still to come."""
+        fitting = [t for t, one in self.topics.items() if not one.reserved and self.following(t).issuperset(stages)]
+        return min(fitting, key=lambda topic: len(self.following(topic)))
+
     def topic_of(self, message_type: str, stage: str) -> str:
         """The one topic among `stage`'s writes that carries `message_type`. Raises CradleError `topology.invalid`."""
         fitting = [topic for topic in self.stages[stage].writes if self.topics[topic].type == message_type]

@@ -8,6 +8,8 @@ import typer
 from typer.core import TyperGroup
 
 from cradle.commands import customers, dlq, doctor, ingest, isolate, jobs, lag, run, search, secrets, stack, topics
+from cradle.commands import replay as replaying
+from cradle.commands import verify as verifying
 from cradle.commands.terminal import INTERRUPTED, debugging, err, finish_stdout, tell, tell_unknown
 from schemas.errors import CradleError
 
@@ -53,6 +55,8 @@ COMMANDS: Final[Mapping[str, tuple[str, Callable[..., None]]]] = {
     "job": (_WORK, jobs.job),
     "wait": (_WORK, jobs.wait),
     "search": (_WORK, search.search),
+    "verify": (_WORK, verifying.verify),
+    "replay": (_WORK, replaying.replay),
     "cancel": (_WORK, jobs.cancel),
     "erase": (_WORK, jobs.erase),
     "sweep": (_WORK, jobs.sweep),

@@ -31,6 +31,8 @@ WRONG_USE_CODES: Final = (
     "letter.readable",
     "stage.unknown",
     "image.unknown",
+    "replay.choice",
+    "replay.topic",
     "source.missing",
     "source.scheme",
     "topology.",

@@ -1,0 +1,54 @@
+"""What cannot be replayed from a topic, and from which it can. Pure."""
+
+from collections.abc import Collection
+
+from infra.ledger import JobState, JobView
+from schemas.errors import CradleError, Permanent
+from schemas.parameters import FIRST_TOUCHED
+from schemas.topology import Origin, Topology
+
+FINISHED = frozenset({JobState.BAKED, JobState.PACKAGED, JobState.FAILED})
+
+
+def check_state(job: JobView) -> None:
+    """Raises Permanent `job.erased` or `job.cancelled`, CradleError `replay.unfinished`."""
+    if job.erased_at is not None and job.state is not JobState.CANCELLED:
+        raise Permanent("job.erased", when=job.erased_at)
+    if job.state is JobState.CANCELLED:
+        raise Permanent("job.cancelled")
+    if job.state not in FINISHED or job.open_work:
+        raise CradleError("replay.unfinished", job=job.id, state=job.state.value)
+
+
+def check_stages(stages: Collection[str], topic: str, topology: Topology) -> None:
+    """`stages` make something else now than they did. Raises CradleError `replay.stages` unless all are to come."""
+    if not topology.following(topic).issuperset(stages):
+        told = [stage for stage in topology.stages if stage in stages]
+        works = topology.latest_before(stages)
+        raise CradleError("replay.stages", stages=", ".join(told), topic=topic, works=works)
+
+
+def check_fields(fields: Collection[str], topic: str, topology: Topology) -> None:
+    """`fields` of the parameters differ. Raises CradleError `replay.parameters` unless all still take effect."""
+    touched = {FIRST_TOUCHED[field] for field in fields}
+    if not topology.following(topic).issuperset(touched):
+        works = topology.latest_before(touched)
+        raise CradleError("replay.parameters", fields=", ".join(sorted(fields)), topic=topic, works=works)
+
+
+def check_mixture(inherited: int, changed: Collection[str], topology: Topology) -> None:
+    """What was made of a document stays with it when it is inherited. Raises CradleError `replay.mixed` where the new
+    job's stages would have made something else: its fingerprint would promise what its image does not hold."""
+    of_documents = set(changed) - of_whole_jobs(topology)
+    if inherited and of_documents:
+        raise CradleError("replay.mixed", documents=inherited, works=topology.latest_before(changed))
+
+
+def of_whole_jobs(topology: Topology) -> set[str]:
+    """The stages that work on a job as a whole, once it is complete."""
+    return {
+        stage
+        for name, topic in topology.topics.items()
+        if topic.origin is Origin.COMPLETION
+        for stage in topology.readers[name]
+    }
