@@ -373,6 +373,9 @@ class Ledger(Protocol):
     async def documents(self, job: UUID) -> list[DocumentRow]:
         """By id."""
 
+    async def awaited(self, job: UUID) -> list[DocumentRow]:
+        """Documents that are to be admitted anew (`readmit`) and were not met since, as open ones; by id."""
+
     async def ping(self) -> None: ...
 
 

@@ -74,6 +74,8 @@ class _Document:
     """None: only its messages are known, which ran ahead of its admission, or it is to be admitted anew."""
     member: bool | None = None
     """None: never met. What it was met as first stays."""
+    forgotten_path: bytes | None = None
+    """Its sealed path while it is to be met again."""
     stage: str | None = None
     code: str | None = None
     open_work: int = 0
@@ -229,6 +231,8 @@ class MemoryLedger:
         self._drop_work(mended, set(documents))
         for document in documents:
             if (known := mended.documents.get(document)) is not None:
+                if known.introduction is not None:
+                    known.forgotten_path = known.introduction.sealed_path
                 known.introduction = known.stage = known.code = None
         self._resume(mended)
 
@@ -322,6 +326,8 @@ class MemoryLedger:
         for document in erased.documents.values():
             if document.introduction is not None:
                 document.introduction = replace(document.introduction, sealed_path=b"")
+            if document.forgotten_path is not None:
+                document.forgotten_path = b""
         self._withdraw(job)
 
     async def due_for_erasure(self, *, now: datetime) -> list[UUID]:
@@ -359,6 +365,14 @@ class MemoryLedger:
             if document.state is not None and document.introduction is not None
         ]
 
+    async def awaited(self, job: UUID) -> list[DocumentRow]:
+        known = self._jobs[job].documents.items() if job in self._jobs else ()
+        return [
+            DocumentRow(document, DocumentState.OPEN, one.forgotten_path, None, None, bool(one.member))
+            for document, one in sorted(known)
+            if one.forgotten_path is not None
+        ]
+
     async def ping(self) -> None:
         pass
 
@@ -388,7 +402,7 @@ class MemoryLedger:
             document = job.document(introduced.id)
             if document.introduction is None:
                 path = introduced.sealed_path if job.erased_at is None else b""
-                document.introduction = replace(introduced, sealed_path=path)
+                document.introduction, document.forgotten_path = replace(introduced, sealed_path=path), None
                 if document.member is None:
                     document.member = introduced.member
                 _fail(document, stage, introduced.code)

@@ -35,6 +35,7 @@ from infra.ledger import (
     WorkRow,
 )
 from infra.postgres import Database, Statements, load_queries
+from infra.retries import tried_again
 from schemas.errors import Permanent
 
 
@@ -76,6 +77,7 @@ class PostgresLedger:
     async def erased_jobs(self, jobs: Sequence[UUID]) -> set[UUID]:
         return {row["id"] for row in await self._database.fetch("erased_jobs", jobs=list(jobs))}
 
+    @tried_again
     async def record(self, stage: str, outcomes: Sequence[Outcome], *, now: datetime) -> None:
         once = {outcome.message: outcome for outcome in reversed(outcomes)}  # the first of a message counts
         if once:
@@ -93,9 +95,11 @@ class PostgresLedger:
         await self._database.fetch("put_down", stage=stage, messages=list(messages), worker=worker)
 
     async def strike(self, stage: str, message: UUID) -> int:
-        (row,) = await self._database.fetch("strike", stage=stage, message=message)
+        async with self._database.transaction() as statements:  # whose queries run once: a strike must not count twice
+            (row,) = await statements.fetch("strike", stage=stage, message=message)
         return int(row["strikes"])
 
+    @tried_again
     async def redrive(self, stage: str, message: UUID, *, job: UUID, now: datetime) -> bool:
         async with self._database.transaction() as statements:
             standing = await _lock_job(statements, job, now)
@@ -105,6 +109,7 @@ class PostgresLedger:
                 return await _redrive_announcement(statements, job, message, standing)
             return await _redrive_unit(statements, stage, message, job)
 
+    @tried_again
     async def readmit(self, job: UUID, documents: Sequence[str], *, event: UUID, now: datetime) -> None:
         async with self._database.transaction() as statements:
             if await _lock_job(statements, job, now) is None:
@@ -114,6 +119,7 @@ class PostgresLedger:
     async def announce_again(self, job: UUID) -> bool:
         return bool(await self._database.fetch("announce_again", job=job))
 
+    @tried_again
     async def cancelled(self, job: UUID, *, now: datetime) -> None:
         async with self._database.transaction() as statements:
             await statements.fetch("cancel_job", job=job)
@@ -163,11 +169,13 @@ class PostgresLedger:
             retain_until=image.retain_until,
         )
 
+    @tried_again
     async def failed(self, job: UUID, reason: str, *, generation: int | None = None) -> None:
         async with self._database.transaction() as statements:
             await statements.fetch("fail_job", job=job, reason=reason, generation=generation)
             await statements.fetch("withdraw_announcements", job=job)
 
+    @tried_again
     async def erased(self, job: UUID, *, now: datetime) -> None:
         async with self._database.transaction() as statements:
             await statements.fetch("erase_job", job=job, now=now)  # locks the row: no later outcome brings a path
@@ -198,6 +206,10 @@ class PostgresLedger:
     async def documents(self, job: UUID) -> list[DocumentRow]:
         rows = await self._database.fetch("documents", job=job)
         return [DocumentRow(**row | {"state": DocumentState(row["state"])}) for row in rows]
+
+    async def awaited(self, job: UUID) -> list[DocumentRow]:
+        rows = await self._database.fetch("awaited", job=job)
+        return [DocumentRow(**row | {"state": DocumentState.OPEN}) for row in rows]
 
     async def ping(self) -> None:
         await self._database.fetch("ping")

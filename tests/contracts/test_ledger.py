@@ -801,6 +801,25 @@ class TestReadmission:
         await ledger.readmit(job, ["b"], event=event, now=LATER)  # called again by someone who crashed long ago
         assert await ledger.job(job) == view
 
+    async def test_documents_to_be_met_again_are_awaited_with_their_paths(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        await submit(
+            ledger, job, met("a", sealed_path=b"path a"), met("m", member=True, sealed_path=b"path m"), met("s")
+        )
+        assert await ledger.awaited(job) == []
+        event = uuid4()
+        for _ in range(2):
+            await ledger.readmit(job, ["m", "a", "never heard of"], event=event, now=LATER)
+            assert await ledger.awaited(job) == [
+                DocumentRow("a", DocumentState.OPEN, b"path a", None, None),
+                DocumentRow("m", DocumentState.OPEN, b"path m", None, None, member=True),
+            ]
+        await self.admitted_again(ledger, job, event, met("a", sealed_path=b"path a"), uuid4())
+        assert [row.id for row in await ledger.awaited(job)] == ["m"]
+        await ledger.erased(job, now=LATER)
+        assert [row.sealed_path for row in await ledger.awaited(job)] == [b""]
+        assert await ledger.awaited(uuid4()) == []
+
     @pytest.mark.parametrize("first_as_member", [True, False])
     async def test_a_document_stays_what_it_was_met_as(self, ledger: Ledger, first_as_member: bool) -> None:
         """The manifest counts it as it did, whatever it is met as the second time."""

@@ -100,6 +100,13 @@ FROM ledger.documents
 WHERE job = %(job)s AND state IS NOT NULL
 ORDER BY id;
 
+-- name: awaited
+-- The documents that the job is to meet again.
+SELECT id, sealed_path, stage, code, member
+FROM ledger.documents
+WHERE job = %(job)s AND NOT met AND met_before
+ORDER BY id;
+
 -- name: ping
 -- Whether the tables are there.
 SELECT 1
