@@ -80,6 +80,11 @@ class Offsets:
             if reading.commit != reading.committed
         }
 
+    def has_moved(self, partition: Partition, committed: int) -> bool:
+        """Whether more is finished, or committed, than up to `committed`."""
+        reading = self._readings.get(partition)
+        return reading is not None and reading.commit > committed
+
     def committed(self, offsets: Mapping[Partition, int]) -> None:
         for partition, offset in offsets.items():
             if partition in self._readings:

@@ -13,7 +13,7 @@ import contextlib
 import gc
 import logging
 import time
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any
 
 import structlog
@@ -28,6 +28,7 @@ from consumers.runtime.delivery import Delivered, Delivery
 from consumers.runtime.health import Health
 from consumers.runtime.metrics import Metrics
 from consumers.runtime.offsets import Offsets, Partition, offset_of, partition_of
+from consumers.runtime.ownership import Ownership, worker_name
 from consumers.runtime.parking import Parking
 from consumers.runtime.runtime import Runtime
 from consumers.runtime.waiting import Waiting
@@ -65,6 +66,7 @@ class Worker:
         self._delivery = Delivery(stage, handle, runtime, self.metrics, self.health.beat)
         options = runtime.options
         self._offsets = Offsets()
+        self._ownership = Ownership(worker_name(stage, options.instance))
         self._parking = Parking(most_records=options.parked_records, most_bytes=options.parked_bytes)
         self._again: list[StoredRecord] = []
         self._crowded: set[TopicPartition] = set()
@@ -76,6 +78,7 @@ class Worker:
         self._broker = KafkaBroker(
             runtime.broker_url.removeprefix("kafka://").split(","),
             logger=_quiet(),
+            client_id=self._ownership.worker,
             graceful_timeout=LEAVING_SECONDS,
             allow_auto_create_topics=False,
             apply_types=False,
@@ -93,7 +96,7 @@ class Worker:
             max_poll_interval_ms=int(options.poll_interval * 1000),
             session_timeout_ms=NAMED_SESSION_MS if options.instance else SESSION_MS,
             heartbeat_interval_ms=2_000,
-            listener=_Listener(self._lose),
+            listener=_Listener(self._lose, self._gain),
             parser=_raw_poll,
             decoder=_records,
         )
@@ -187,14 +190,30 @@ class Worker:
         """Commits what is finished. A refusal (the group has moved on) costs one skip by whoever has the partition."""
         mine = self._consumer.assignment()
         offsets = {p: offset for p, offset in self._offsets.committable().items() if TopicPartition(*p) in mine}
+        if await self._commit_with_notes(offsets):
+            self._offsets.committed(offsets)
+
+    async def _commit_with_notes(self, offsets: Mapping[Partition, int]) -> bool:
         if not offsets:
-            return
+            return False
+        now = self._runtime.ports.clock()
+        notes = {TopicPartition(*p): (offset, self._ownership.note(p, now)) for p, offset in offsets.items()}
         try:
-            await self._consumer.commit({TopicPartition(*partition): offset for partition, offset in offsets.items()})
+            await self._consumer.commit(notes)
         except (KafkaError, IllegalStateError) as error:
             log.warning("offsets not committed", stage=self.stage, kind=type(error).__name__)
-        else:
-            self._offsets.committed(offsets)
+            return False
+        return True
+
+    async def _say_whose(self) -> None:
+        """A partition that was gained says so at once, though nothing of it may be finished for long."""
+        committed = {}
+        with contextlib.suppress(KafkaError, IllegalStateError):
+            for partition in self._ownership.take_unsaid():
+                offset = await self._consumer.committed(TopicPartition(*partition))
+                if offset is not None and not self._offsets.has_moved(partition, offset):
+                    committed[partition] = offset
+            await self._commit_with_notes(committed)
 
     async def _offer_again(self) -> None:
         """What earlier polls left, where its time has come."""
@@ -225,6 +244,10 @@ class Worker:
         wait = self._runtime.options.poll_wait
         due = self._parking.next_due
         return wait if due is None else min(wait, max(0.0, due - time.monotonic()))
+
+    def _gain(self, partitions: Collection[Partition]) -> None:
+        self._ownership.keep_only(partitions)
+        self._ownership.gain(partitions, self._runtime.ports.clock())
 
     def _lose(self, partitions: Collection[Partition]) -> None:
         """They are another worker's, or read anew from what is committed."""
@@ -257,6 +280,7 @@ class Worker:
 
         async def watched(*partitions: Any, **options: Any) -> Any:
             await self._offer_again()
+            await self._say_whose()
             self._waiting.pause(consumer)
             self._make_room()
             options["timeout_ms"] = int(self._fetch_seconds() * 1000)
@@ -277,14 +301,16 @@ class Worker:
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka tells no types
-    def __init__(self, lose: Callable[[Collection[Partition]], None]) -> None:
-        self._lose = lose
+    def __init__(
+        self, lose: Callable[[Collection[Partition]], None], gain: Callable[[Collection[Partition]], None]
+    ) -> None:
+        self._lose, self._gain = lose, gain
 
     def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         self._lose({(partition.topic, partition.partition) for partition in revoked})
 
     def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        pass
+        self._gain({(partition.topic, partition.partition) for partition in assigned})
 
 
 def _keep_polling(consumer: AIOKafkaConsumer) -> None:
