@@ -7,6 +7,7 @@ from psycopg.rows import DictRow
 
 from infra.parameters import Customer
 from infra.postgres import Database, load_queries
+from infra.retries import tried_again
 from schemas.errors import Permanent
 from schemas.ids import check_customer_id
 from schemas.parameters import InstallationParameters
@@ -47,6 +48,7 @@ class PostgresParameters:
     async def customers(self) -> list[Customer]:
         return [_customer(row) for row in await self._database.fetch("customers")]
 
+    @tried_again
     async def add_version(self, parameters: InstallationParameters) -> int:
         customer = parameters.customer_id
         async with self._database.transaction() as statements:

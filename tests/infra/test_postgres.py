@@ -12,7 +12,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from infra.ledger import NewJob, open_ledger
+from infra.ledger import NewJob, Outcome, open_ledger
 from infra.ledger.migrations import migrate
 from infra.local.postgres import EmbeddedPostgres
 from infra.parameters import open_parameters
@@ -70,7 +70,9 @@ async def test_dropped_connections_are_made_again_in_place(postgres_url: str) ->
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
             assert len(await ended.fetchall()) > 0
-        await ledger.ping()
+        message = uuid4()
+        await ledger.record("chunk", [Outcome(message, uuid4(), None)], now=datetime.now(UTC))
+        assert await ledger.finished("chunk", [message]) == {message}
 
 
 async def test_a_race_that_was_lost_and_a_full_disk_are_told_apart(postgres_url: str) -> None:
