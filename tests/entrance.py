@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
-from consumers.runtime.contract import Done, Ports
+from consumers.runtime.contract import Done, Piece, Ports, piece_id
 from cradle.flow import read_flow
 from infra.broker import OutgoingRecord
 from infra.keys.memory import MemoryKeys
@@ -107,13 +107,15 @@ class Entrance:
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
         return file_url(file)
 
-    async def record(self, done: Done, job: UUID) -> tuple[Unit, ...]:
+    async def record(self, done: Done | Piece, job: UUID) -> tuple[Unit, ...]:
         """What the runtime records of `admit`'s answer; returns the work it opened."""
+        id_ = done.input.id if isinstance(done, Done) else piece_id("admit", done.input, done.number)
         units = tuple(
-            Unit(message_id(job, "admit", output.identity or done.input.id, number), "chunk", output.document)
+            Unit(message_id(job, "admit", output.identity or id_, number), "chunk", output.document)
             for number, output in enumerate(done.outputs)
         )
-        outcome = Outcome(done.input.id, job, None, opens=units, documents=done.documents, manifest=done.manifest)
+        manifest = done.manifest if isinstance(done, Done) else None
+        outcome = Outcome(id_, job, None, opens=units, documents=done.documents, manifest=manifest)
         await self.ledger.record("admit", [outcome], now=NOW)
         return units
 

@@ -4,6 +4,7 @@ import io
 import tarfile
 import zipfile
 from dataclasses import replace
+from datetime import timedelta
 from email.message import EmailMessage
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -11,8 +12,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from consumers.admit import stage
-from consumers.admit.core import MAX_DEPTH, PIECE
-from consumers.runtime.contract import Done, Failed, Handle, Held, Outcome, Output, Received
+from consumers.admit.core import MAX_DEPTH, PIECE, number_of, pieces
+from consumers.runtime.contract import Done, Failed, Handle, Held, Outcome, Output, Piece, Received
 from infra import ledger
 from infra.ledger import DocumentState, NewDocument
 from infra.parameters import Customer
@@ -376,13 +377,66 @@ async def test_a_full_window_holds_the_customers_documents_but_not_others(tmp_pa
     others = event(DocumentReference(path="a.txt", uri="file:///globex/a.txt"), customer="globex")
     first, held, closed, other = await admit(entrance, over, waits, closes, others)
     assert isinstance(first, Done)
-    assert len(first.outputs) == 3  # a batch is not torn
+    assert len(first.outputs) == 3  # a piece is not torn
     assert isinstance(held, Held)
     assert held.seconds > 0
     assert isinstance(closed, Done)
     assert isinstance(other, Done)
     await entrance.record(first, JOB)
     assert isinstance((await admit(entrance, waits))[0], Held)  # now by what the ledger counts
+
+
+async def test_a_large_event_fills_the_window_only_to_within_a_piece(tmp_path: Path) -> None:
+    entrance = await Entrance(tmp_path).with_customer(window=PIECE + 1)
+    count = 4 * PIECE + 1
+    names = [f"{number:03}.txt" for number in range(count)]
+    references = [DocumentReference(path=name, uri=entrance.write(name, name)) for name in names]
+    large = event(*references, manifest=count)
+    first, second, held = await admit(entrance, large)
+    assert [type(outcome) for outcome in (first, second, held)] == [Piece, Piece, Held]
+    units = [await entrance.record(piece, JOB) for piece in (first, second) if isinstance(piece, Piece)]
+    (again,) = await admit(entrance, large)
+    assert isinstance(again, Held)
+    finished = [ledger.Outcome(unit.message, JOB, unit.document) for unit in (*units[0], *units[1])]
+    await entrance.ledger.record("chunk", finished, now=NOW)
+    third, fourth, held = await admit(entrance, large)
+    assert isinstance(third, Piece)
+    assert isinstance(fourth, Piece)
+    assert isinstance(held, Held)
+    for piece in (third, fourth):
+        units.append(await entrance.record(piece, JOB))
+    finished = [ledger.Outcome(unit.message, JOB, unit.document) for unit in (*units[2], *units[3])]
+    await entrance.ledger.record("chunk", finished, now=NOW)
+    (last,) = await admit(entrance, large)
+    assert isinstance(last, Done)
+    assert last.manifest == count
+    let_in = [admitted(o).document.path for done in (first, second, third, fourth, last) for o in done.outputs]  # type: ignore[union-attr]
+    assert let_in == names
+
+
+async def test_customers_that_wait_share_the_window(tmp_path: Path) -> None:
+    entrance = await Entrance(tmp_path).with_customer(window=2 * PIECE)
+    await entrance.store.put_customer(Customer("globex", window=2 * PIECE))
+    seconds = 0.0
+    ports = replace(entrance.ports, clock=lambda: NOW + timedelta(seconds=seconds))
+    handle = stage(ports)
+    names = [f"{number:03}.txt" for number in range(3 * PIECE)]
+    references = [DocumentReference(path=name, uri=entrance.write(name, name)) for name in names]
+    others = event(DocumentReference(path="a.txt", uri="file:///globex/a.txt"), customer="globex")
+    await answers(handle, others)
+    assert [type(outcome) for outcome in await answers(handle, event(*references))] == [Piece, Held]
+    seconds = 60
+    assert [type(outcome) for outcome in await answers(handle, event(*references))] == [Piece, Piece, Held]
+
+
+def test_a_piece_tells_where_it_begins_and_ends() -> None:
+    count = 2 * PIECE + 1
+    references = tuple(DocumentReference(path=f"{n}", uri="file:///x") for n in range(count))
+    cut = pieces(DocumentsSubmitted(customer="acme", reference="r", documents=references))
+    assert [place for piece in cut for place in piece] == list(range(count))
+    assert [len(piece) for piece in cut] == [PIECE, PIECE, 1]
+    assert len({number_of(piece) for piece in (*cut, range(0, count), range(PIECE, count))}) == 5
+    assert pieces(DocumentsSubmitted(customer="acme", reference="r", manifest=Manifest(documents=0))) == [range(0)]
 
 
 async def test_the_window_opens_again_as_work_is_finished(tmp_path: Path) -> None:
