@@ -28,17 +28,17 @@ def test_a_cancelled_job_stops_everywhere(new_home: Callable[[], Path], tmp_path
     try:
         road.run("up")
         road.run("customer", "add", CUSTOMER)
-        road.start("--all")
+        road.start(*sorted({*FLOW.stages} - {"embed"}))  # so that it is not done before it can be cancelled
         job = road.json("ingest", str(folder), "--customer", CUSTOMER)["job"]
         wait_until(lambda: road.json("job", job)["items"].get("chunk", 0) > 0, seconds=90, why=road.logs)
-        assert road.json("job", job)["state"] == "processing"
         assert road.json("cancel", job, "--yes")["key_destroyed"]
+        road.start("embed")
         endpoints = stack.endpoints(road.home)
         assert endpoints is not None
         wait_until(lambda: asyncio.run(waiting(endpoints.broker_url)) == 0, seconds=60, why=road.logs)
         report = road.json("job", job)
         assert (report["state"], report["reason"], report["image"]) == ("cancelled", "job.cancelled", None)
-        assert report["documents"]["done"] < 300
+        assert report["documents"]["done"] == 0
         assert road.json("dlq", "list") == []
         assert not [*road.home.glob("images/*/*")]
         # the same stages go on with other work
