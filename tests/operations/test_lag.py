@@ -9,7 +9,7 @@ from prometheus_client.exposition import generate_latest
 
 from cradle.flow import read_flow
 from infra.broker import Member, PartitionLag
-from infra.ledger import JobState, JobView, StageProgress
+from infra.ledger import JobState, JobView, NewDocument, NewJob, Outcome, StageProgress, Unit, open_ledger
 from operations.job_lag import by_customer, eta_seconds, running_jobs
 from operations.lag import LagMeter, Mark, Sample, StageLag, drain_seconds, judge
 from operations.lag_gauges import LagGauges
@@ -184,6 +184,31 @@ def test_eta_is_within_a_fifth_once_a_tenth_is_done(latency: float, batch: int) 
         last = T0 + timedelta(seconds=latency + done / rate)
         eta = eta_seconds(view(done=done, last_done_at=last, **known), T0 + timedelta(seconds=second))
         assert eta == pytest.approx(ends - second, rel=0.2)
+
+
+async def test_eta_on_a_steady_run_of_the_ledger() -> None:
+    """1,000 documents, admitted by window and finished in polls of 64, each poll after the time its documents take."""
+    total, poll, seconds_each, fills = 1000, 64, 0.1, 7.0
+    job = NewJob(uuid4(), "acme", "r", 1, "f", T0)
+    async with open_ledger("memory:") as ledger:
+        await ledger.open_job(job)
+        units = [Unit(uuid4(), "pack", f"d{number}") for number in range(total)]
+        met = tuple(NewDocument(f"d{number}", b"path") for number in range(total))
+        admitted = Outcome(uuid4(), job.id, None, opens=tuple(units), documents=met, manifest=total)
+        await ledger.record("admit", [admitted], now=T0)
+        ends = T0 + timedelta(seconds=fills + total * seconds_each)
+        told = 0
+        for begin in range(0, total, poll):
+            some = units[begin : begin + poll]
+            at = T0 + timedelta(seconds=fills + (begin + len(some)) * seconds_each)
+            await ledger.record("pack", [Outcome(one.message, job.id, one.document) for one in some], now=at)
+            looked = at + timedelta(seconds=2)
+            if begin + len(some) < total / 10 or begin == 0 or looked > ends:
+                continue
+            [seen] = await running_jobs(ledger, now=looked)
+            assert seen.eta_seconds == pytest.approx((ends - looked).total_seconds(), rel=0.2)
+            told += 1
+    assert told > 10
 
 
 def test_eta_is_unknown_before_there_is_a_rate() -> None:
