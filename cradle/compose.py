@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from infra.sources import Source
     from infra.staging import Staging
     from operations.jobs import PinnedJobs
+    from operations.reconcile import Bench
     from operations.redrive import Mail
     from operations.replay import ReplayPorts
     from operations.verify import VerifyPorts
@@ -304,6 +305,29 @@ async def open_verify(adapters: Adapters) -> "VerifyPorts":
     jobs = await _pinned_jobs(adapters, read_flow())
     staging = SealedStaging(await adapters.staging(), key=jobs.key, entropy=os.urandom)
     return VerifyPorts(await adapters.ledger(), await adapters.keys(), staging, adapters.settings.home)
+
+
+@asynccontextmanager
+async def open_bench(settings: Settings, *, dry_run: bool) -> AsyncIterator["Bench"]:
+    """What it takes to reconcile."""
+    from infra.staging.sealed import SealedStaging
+    from operations.reconcile import Bench
+
+    flow = read_flow()
+    async with open_adapters(settings) as adapters:
+        jobs = await _pinned_jobs(adapters, flow)
+        staging = await adapters.staging()
+        yield Bench(
+            broker=await adapters.broker(),
+            ledger=await adapters.ledger(),
+            staging=staging,
+            unsealed=SealedStaging(staging, key=jobs.key, entropy=os.urandom),
+            key=jobs.key,
+            topology=flow,
+            clock=clock,
+            entropy=os.urandom,
+            dry_run=dry_run,
+        )
 
 
 async def _pinned_jobs(adapters: Adapters, flow: Topology) -> "PinnedJobs":

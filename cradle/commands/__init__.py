@@ -7,7 +7,22 @@ from typing import Any, Final
 import typer
 from typer.core import TyperGroup
 
-from cradle.commands import customers, dlq, doctor, ingest, isolate, jobs, lag, run, search, secrets, stack, topics
+from cradle.commands import (
+    customers,
+    dlq,
+    doctor,
+    ingest,
+    isolate,
+    jobs,
+    lag,
+    offsets,
+    reconcile,
+    run,
+    search,
+    secrets,
+    stack,
+    topics,
+)
 from cradle.commands import replay as replaying
 from cradle.commands import verify as verifying
 from cradle.commands.terminal import INTERRUPTED, debugging, err, finish_stdout, tell, tell_unknown
@@ -62,6 +77,7 @@ COMMANDS: Final[Mapping[str, tuple[str, Callable[..., None]]]] = {
     "sweep": (_WORK, jobs.sweep),
     "run": (_FLOW, run.run),
     "lag": (_FLOW, lag.lag),
+    "reconcile": (_FLOW, reconcile.reconcile),
 }
 
 for _name, (_panel, _function) in COMMANDS.items():
@@ -70,6 +86,7 @@ for _name, (_panel, _function) in COMMANDS.items():
 app.command("isolate", hidden=True)(isolate.isolate)
 app.add_typer(customers.app, name="customer", rich_help_panel=_WORK)
 app.add_typer(dlq.app, name="dlq", rich_help_panel=_FLOW)
+app.add_typer(offsets.app, name="offsets", rich_help_panel=_FLOW)
 app.add_typer(topics.app, name="topics", rich_help_panel=_FLOW)
 app.add_typer(secrets.app, name="secrets", rich_help_panel=_HERE)
 

@@ -30,6 +30,7 @@ WRONG_USE_CODES: Final = (
     "letter.choice",
     "letter.readable",
     "stage.unknown",
+    "offsets.",
     "image.unknown",
     "replay.choice",
     "replay.topic",
