@@ -338,7 +338,9 @@ async def _stop_producer(producer: AIOKafkaProducer) -> None:
     """Gives up what is not acknowledged: `stop` alone would wait until it is, for ever if the broker is away."""
     await producer._sender.close()
     waiting = producer._message_accumulator
-    for batch in [*waiting._pending_batches, *chain.from_iterable(waiting._batches.values())]:
+    given_up = [*waiting._pending_batches, *chain.from_iterable(waiting._batches.values())]
+    waiting._pending_batches.update(given_up)  # where a batch that was to be sent again takes itself out
+    for batch in given_up:
         batch.failure(KafkaTimeoutError())
         batch._drain_waiter.exception()  # taken note of, so that asyncio need not log it
     await producer.stop()
