@@ -134,20 +134,31 @@ WHERE job = ANY(%(jobs)s::uuid[])
     OR finished_at < %(before)s AND NOT EXISTS (SELECT FROM ledger.jobs WHERE jobs.id = work.job);
 
 -- name: forget_all_documents
-DELETE FROM ledger.documents WHERE job = ANY(%(jobs)s::uuid[]);
+-- Documents of these jobs.
+DELETE FROM ledger.documents
+WHERE job = ANY(%(jobs)s::uuid[]);
 
 -- name: forget_progress
-DELETE FROM ledger.progress WHERE job = ANY(%(jobs)s::uuid[]);
+-- Progress of these jobs.
+DELETE FROM ledger.progress
+WHERE job = ANY(%(jobs)s::uuid[]);
 
 -- name: forget_outbox
-DELETE FROM ledger.outbox WHERE job = ANY(%(jobs)s::uuid[]);
+-- Announcements of these jobs, which an erased job has none of.
+DELETE FROM ledger.outbox
+WHERE job = ANY(%(jobs)s::uuid[]);
 
 -- name: forget_jobs
-DELETE FROM ledger.jobs WHERE id = ANY(%(jobs)s::uuid[]);
+-- The jobs themselves, last.
+DELETE FROM ledger.jobs
+WHERE id = ANY(%(jobs)s::uuid[]);
 
 -- name: forget_in_hand
 -- What a worker had in hand that died, and nobody finished.
-DELETE FROM ledger.in_hand WHERE since IS NULL OR since < %(before)s;
+DELETE FROM ledger.in_hand
+WHERE since IS NULL OR since < %(before)s;
 
 -- name: forget_discarded
-DELETE FROM ledger.discarded WHERE discarded_at < %(before)s;
+-- Letters that were dealt with long ago.
+DELETE FROM ledger.discarded
+WHERE discarded_at < %(before)s;
