@@ -59,8 +59,10 @@ class Waiting:
 
     @property
     def over(self) -> bool:
-        """Whether the next try is due."""
-        return time.monotonic() >= self._until
+        """Whether the next try is due. Not while the broker is away: a stage would do its work over and over, with
+        nowhere to publish it."""
+        broker = self._reasons.get(_BROKER)
+        return time.monotonic() >= self._until and (broker is None or broker.code != "dependency.away")
 
     def pause(self, consumer: AIOKafkaConsumer) -> None:
         """To be called before each fetch. Pauses what is assigned, also what came by a rebalance meanwhile, and lets it

@@ -164,6 +164,21 @@ def test_the_broker_met_by_a_poll_and_by_the_look_out_is_told_once() -> None:
     assert health.ready
 
 
+def test_nothing_is_tried_while_the_broker_is_away(clock: Clock) -> None:
+    waiting, _ = waiting_of()
+    consumer = Consumer(ONE)
+    waiting._tell("broker", KAFKA)
+    clock.now += 3600
+    assert not waiting.over
+    waiting.pause(consumer)  # type: ignore[arg-type]
+    assert consumer.stopped == {ONE}
+    waiting._tell("broker", Retryable("dependency.refused", name="Kafka", kind="ClusterAuthorizationFailedError"))
+    assert waiting.over, "a broker that refuses to be asked may well deliver"
+    waiting._tell("broker", None)
+    waiting.pause(consumer)  # type: ignore[arg-type]
+    assert (waiting.over, consumer.stopped) == (True, set())
+
+
 def test_an_error_of_the_groups_own_connection_shows() -> None:
     waiting, health = waiting_of()
     waiting.begin_for_client(GroupAuthorizationFailedError("chunk"))

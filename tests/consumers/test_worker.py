@@ -14,11 +14,11 @@ from aiokafka.producer import message_accumulator
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from starlette.testclient import TestClient
 
-from consumers.runtime import Done, Handle, Held, Options, Outcome, Received
+from consumers.runtime import Done, Failed, Handle, Held, Options, Outcome, Received
 from consumers.runtime.health import health_app
 from consumers.runtime.worker import Worker
 from infra.broker import Broker, OutgoingRecord, open_broker
-from schemas.errors import Retryable
+from schemas.errors import Permanent, Retryable
 from schemas.topology import Stage, Topology
 from tests.consumers.flow import Flow, document_message, open_flow
 
@@ -42,8 +42,8 @@ class Bench:
         runtime = replace(self.flow.runtime, options=Options(poll_wait=0.05, retry_seconds=(0.1, 0.2), **options))
         return Worker(self.stage, handle, runtime)
 
-    async def publish(self, count: int) -> None:
-        for number in range(count):
+    async def publish(self, count: int, *, first: int = 0) -> None:
+        for number in range(first, first + count):
             name = f"{number}.txt"
             await self.flow.publish(document_message(name), self.topic, document=document_message(name).document.id)
         await self.broker.publish(
@@ -59,7 +59,7 @@ def replace_topic(record: Any, topic: str) -> Any:
 
 
 @asynccontextmanager
-async def opened_bench(url: str) -> AsyncIterator[Bench]:
+async def opened_bench(url: str, *, partitions: int = 1) -> AsyncIterator[Bench]:
     async with AsyncExitStack() as stack:
         flow = await open_flow(stack)
         broker = await stack.enter_async_context(open_broker(url))
@@ -72,7 +72,7 @@ async def opened_bench(url: str) -> AsyncIterator[Bench]:
         flow.runtime = replace(flow.runtime, topology=topology, broker=broker, broker_url=url)
         await flow.open_job()
         for created in (topic, f"{topic}.dlq"):
-            await broker.create_topic(created, partitions=1, replication=1, config={})
+            await broker.create_topic(created, partitions=partitions, replication=1, config={})
         yield Bench(flow, broker, stage, topic)
 
 
@@ -245,6 +245,61 @@ async def test_a_dependency_away_shows_in_readyz_and_the_stage_resumes_by_itself
         await worker.stop()
         assert await bench.broker.read(f"{bench.topic}.dlq") == []
     assert f'cradle_messages_total{{result="done",stage="{bench.stage}"}} 3.0' in metrics
+
+
+async def test_a_stage_that_waits_is_paused_and_stays_in_its_group(broker_url: str) -> None:
+    """Its partitions are paused, also for records that come meanwhile; no offset moves, and no message is blamed."""
+    tries = 0
+    away = True
+
+    async def needs_it(inputs: Sequence[Received[Any]]) -> AsyncIterator[Outcome]:
+        nonlocal tries
+        tries += 1
+        for one in inputs:
+            if away:
+                raise Retryable("engine.busy", name="fake", what="GPU memory")
+            yield Done(one)
+
+    async with opened_bench(broker_url) as bench:
+        await bench.publish(3)
+        worker = bench.worker(needs_it)
+        await worker.start()
+        member = worker._consumer._coordinator.member_id
+        await until(lambda: worker._consumer.paused() == worker._consumer.assignment() != set())
+        assert [wait.code for wait in worker.health.waits] == ["engine.busy"]
+        await bench.publish(3)
+        seen = tries
+        await until(lambda: tries > seen + 3)
+        assert await bench.behind() == 6
+        away = False
+        await until(lambda: is_drained(bench))
+        assert worker._consumer.paused() == set()
+        assert worker._consumer._coordinator.member_id == member
+        await worker.stop()
+        assert await bench.broker.read(f"{bench.topic}.dlq") == []
+
+
+async def test_a_storm_pauses_the_stage_until_one_message_passes(broker_url: str) -> None:
+    broken = True
+
+    async def fails(inputs: Sequence[Received[Any]]) -> AsyncIterator[Outcome]:
+        for one in inputs:
+            yield Failed(one, Permanent("engine.vectors", name="fake", what="finite")) if broken else Done(one)
+
+    async with opened_bench(broker_url) as bench:
+        await bench.publish(30)
+        worker = bench.worker(fails, storm_limit=5)
+        with TestClient(health_app(worker.health, worker.metrics)) as client:
+            await worker.start()
+            await until(lambda: worker.health.waits != ())
+            told = client.get("/readyz")
+            assert (told.status_code, told.json()["codes"]) == (503, ["delivery.storm"])
+            assert "engine.vectors" in told.json()["waiting_for"]
+            broken = False
+            await until(lambda: is_drained(bench))
+            await until(lambda: client.get("/readyz").status_code == 200)
+        await worker.stop()
+        assert len(await bench.broker.read(f"{bench.topic}.dlq")) == 5
 
 
 async def test_a_mistake_of_the_runtime_loses_nothing(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
