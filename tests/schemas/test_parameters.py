@@ -5,7 +5,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from schemas.parameters import InstallationParameters, fingerprint
+from cradle.flow import read_flow
+from schemas.parameters import (
+    ENGINE_TOUCHES,
+    FIRST_TOUCHED,
+    InstallationParameters,
+    changed_fields,
+    changed_stages,
+    fingerprint,
+)
 
 GIVEN: dict[str, Any] = {
     "customer_id": "acme",
@@ -93,3 +101,37 @@ def test_order_of_engines_and_stages_does_not_count() -> None:
     assert fingerprint(PARAMETERS, engines, stages) == fingerprint(
         PARAMETERS, dict(reversed(engines.items())), dict(reversed(stages.items()))
     )
+
+
+# -- what a change touches --------------------------------------------------------------------------------------------
+
+
+def test_of_every_deciding_field_it_is_known_which_stage_it_touches_first() -> None:
+    deciding = {f"{section}.{field}" for section, fields in PARAMETERS.deciding().items() for field in dict(fields)}  # type: ignore[call-overload]
+    assert deciding == FIRST_TOUCHED.keys()
+    assert ENGINE_TOUCHES | set(FIRST_TOUCHED.values()) <= read_flow().stages.keys()
+
+
+def test_changed_fields_are_named_and_a_batch_size_is_none() -> None:
+    assert changed_fields(PARAMETERS, changed("embedding_config", batch_size=3)) == []
+    assert changed_fields(PARAMETERS, changed("embedding_config", normalize=False)) == ["embedding_config.normalize"]
+    assert changed_fields(PARAMETERS, changed("chunking_config", max_tokens=64, overlap_tokens=0)) == [
+        "chunking_config.max_tokens",
+        "chunking_config.overlap_tokens",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("now", "engine", "stages"),
+    [
+        ({"admit": 2, "chunk": 1, "embed": 3}, "engine", set()),
+        ({"admit": 2, "chunk": 2, "embed": 3}, "engine", {"chunk"}),
+        ({"admit": 4, "chunk": 1, "embed": 5}, "engine", {"admit", "embed"}),
+        ({"admit": 1, "chunk": 1, "embed": 3}, "another", {"chunk", "embed"}),
+        ({"admit": 2, "chunk": 1, "embed": 3}, "another", {"admit", "chunk", "embed"}),
+    ],
+)
+def test_stages_that_changed_since_a_fingerprint_are_found(now: dict[str, int], engine: str, stages: set[str]) -> None:
+    then = {"admit": min(2, now["admit"]), "chunk": 1, "embed": 3}
+    was = fingerprint(PARAMETERS, {"embedding": "engine"}, then)
+    assert changed_stages(was, PARAMETERS, engine, now) == stages

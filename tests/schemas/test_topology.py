@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from cradle.flow import read_flow
 from schemas.errors import CradleError
 from schemas.topology import Key, Origin, read_topology
 
@@ -186,3 +187,17 @@ def test_a_stage_says_how_long_it_may_stand_still() -> None:
 @pytest.mark.parametrize("name", ["A", "a.dlq", "1a", "a_b"])
 def test_a_topic_name_that_could_be_taken_for_another_is_refused(name: str) -> None:
     assert refusal(flow({name: TOPIC}, {"admit": ADMIT})).code == "topology.invalid"
+
+
+def test_what_follows_a_topic_and_which_topic_is_before_a_stage() -> None:
+    flow_ = read_flow()
+    assert flow_.following("chunk-ready") == {"chunk", "embed", "pack", "bake"}
+    assert flow_.following("bake-ready") == {"bake"}
+    assert [flow_.latest_before({stage}) for stage in flow_.stages] == [
+        "ingest",
+        "chunk-ready",
+        "chunked",
+        "embedded",
+        "bake-ready",
+    ]
+    assert flow_.latest_before({"bake", "embed"}) == "chunked"
