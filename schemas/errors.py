@@ -303,8 +303,8 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
         family=Family.USAGE,
     ),
     "replay.unfinished": ErrorKind(
-        "Job {job} is still {state}; a job is replayed once it is finished.",
-        "Wait for it with `cradle wait {job}`, then replay.",
+        "Job {job} is {state}; a job is replayed once it has finished.",
+        "Wait for it with `cradle wait {job}`; of a replay that failed, replay its parent again.",
         family=Family.USAGE,
     ),
     "replay.parameters": ErrorKind(

@@ -110,7 +110,8 @@ class _Work:
     """Replayed documents as they are now, by their ids in the parent."""
     units: dict[str, list[Unit]] = field(default_factory=dict)
     """What each of them opens."""
-    copied: dict[str, "asyncio.Future[None]"] = field(default_factory=dict)
+    copied: set[str] = field(default_factory=set)
+    """The parent's objects that the new job has as well."""
 
     def id_of(self, source: UUID) -> UUID:
         """The id of what the replay makes of a message, of a document, or of the job itself."""
@@ -207,11 +208,10 @@ class _Work:
     async def _publish(self, messages: Sequence[tuple[UUID, Message]]) -> None:
         records: list[OutgoingRecord] = []
         opened: list[Outcome] = []
-        made = [(identity, rewrite(message, self.child)) for identity, message in messages]
-        await _each([one for _, one in made if one is not None], self._copy_objects)
+        rewritten = ((identity, rewrite(message, self.child)) for identity, message in messages)
+        made = [(identity, one) for identity, one in rewritten if one is not None]
+        await self._copy_objects([one for _, one in made])
         for identity, one in made:
-            if one is None:
-                continue
             record, units = self._sealed(self.id_of(identity), one)
             records.append(record)
             if not one.documents:
@@ -262,26 +262,34 @@ class _Work:
 
     # -- objects ------------------------------------------------------------------------------------------------------
 
-    async def _copy_objects(self, made: Rewritten) -> None:
-        """The objects it names, and the documents themselves, should they have to be admitted again one day."""
-        for old, new in made.objects:
-            await self._copy_once(old, new)
-        for old, document in made.documents:
-            try:
-                await self._copy_once(raw_object(self.child.parent, old), raw_object(self.child.job, document.id))
-            except Permanent as error:
-                if error.code != "staging.missing":  # nothing that is replayed needs it
-                    raise
+    async def _copy_objects(self, made: Sequence[Rewritten]) -> None:
+        """The objects they name, and the documents themselves, should they have to be admitted again one day."""
+        named = [pair for one in made for pair in one.objects]
+        await _each(self._fresh(named), self._copy)
+        raw = [
+            (raw_object(self.child.parent, old), raw_object(self.child.job, document.id))
+            for one in made
+            for old, document in one.documents
+        ]
+        await _each(self._fresh(raw), self._copy_if_there)
 
-    async def _copy_once(self, old: str, new: str) -> None:
-        """Several messages of a document, worked on side by side, share its object."""
-        if old not in self.copied:
-            self.copied[old] = asyncio.ensure_future(self._copy(old, new))
-        await self.copied[old]
+    def _fresh(self, pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Those that were not copied yet: the messages of a document share its objects."""
+        fresh = {old: new for old, new in pairs if old not in self.copied}
+        self.copied.update(fresh)
+        return list(fresh.items())
 
-    async def _copy(self, old: str, new: str) -> None:
+    async def _copy(self, pair: tuple[str, str]) -> None:
+        old, new = pair
         kind, name = new.removeprefix(f"jobs/{self.child.job}/").split("/", 1)
         await self.ports.staging.put(self.child.job, kind, name, self.ports.staging.stream(self.plan.parent.id, old))
+
+    async def _copy_if_there(self, pair: tuple[str, str]) -> None:
+        try:
+            await self._copy(pair)
+        except Permanent as error:
+            if error.code != "staging.missing":  # nothing that is replayed needs it
+                raise
 
 
 async def _each(items: Iterable[Item], do: Callable[[Item], Awaitable[Result]]) -> list[Result]:

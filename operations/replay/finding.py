@@ -47,6 +47,8 @@ async def find(request: Request, ports: ReplayPorts) -> list[Found]:
         known[request.job] = Found(await ports.ledger.job(request.job))
     topic = ports.topology.topics[request.topic]
     async for record in ports.broker.scan(request.topic):
+        if request.job is not None and _job_of(record) not in (None, request.job):
+            continue
         read = await _read(record, topic, ports)
         if read is None:
             continue
@@ -72,6 +74,14 @@ async def _candidate(job: UUID, request: Request, ports: ReplayPorts) -> Found |
     if view.parent is not None or request.customer not in (None, view.customer):
         return None
     return Found(view)
+
+
+def _job_of(record: StoredRecord) -> UUID | None:
+    """The job that a sealed record's envelope names; None where it has none, as a foreign client's event."""
+    try:
+        return envelope.address(record.headers).job
+    except Permanent:
+        return None
 
 
 async def _read(record: StoredRecord, topic: Topic, ports: ReplayPorts) -> tuple[UUID, Entry] | None:

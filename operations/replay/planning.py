@@ -104,7 +104,7 @@ async def _plan_job(request: Request, found: Found, ports: ReplayPorts) -> Plan:
     if origin is Origin.PRODUCERS:
         chosen = await _choose_events(request, found, documents, ports)
     elif origin is Origin.COMPLETION:
-        chosen = _choose_nothing(request)
+        chosen = _choose_nothing(request, found)
     else:
         chosen = await _choose_messages(request, found, documents, ports)
     replayed = [document for document in documents if document.id in chosen.documents]
@@ -153,9 +153,9 @@ class _Chosen:
     sources: frozenset[str] = frozenset()
 
 
-def _choose_nothing(request: Request) -> _Chosen:
+def _choose_nothing(request: Request, found: Found) -> _Chosen:
     """A completed job is announced anew by the ledger: there is nothing to publish, and all is inherited."""
-    if request.documents:
+    if request.documents or (request.by_record and not found.taken):
         raise CradleError("replay.nothing", topic=request.topic)
     return _Chosen()
 

@@ -16,8 +16,10 @@ def check_state(job: JobView) -> None:
         raise Permanent("job.erased", when=job.erased_at)
     if job.state is JobState.CANCELLED:
         raise Permanent("job.cancelled")
-    if job.state not in FINISHED or job.open_work:
-        raise CradleError("replay.unfinished", job=job.id, state=job.state.value)
+    if job.state not in FINISHED:
+        raise CradleError("replay.unfinished", job=job.id, state=f"still {job.state.value}")
+    if job.completed_at is None or job.open_work:  # a replay that could not be carried out, for one
+        raise CradleError("replay.unfinished", job=job.id, state=f"{job.state.value}, and was never complete")
 
 
 def check_stages(stages: Collection[str], topic: str, topology: Topology) -> None:

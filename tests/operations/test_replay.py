@@ -238,6 +238,7 @@ async def test_what_goes_while_it_is_replayed_fails_the_new_job(workshop: Worksh
     assert caught.value.code == "replay.gone"
     [child] = [view for view in await workshop.entrance.ledger.jobs() if view.parent]
     assert (child.state, child.reason) == (JobState.FAILED, "replay.gone")
+    assert (await refused(workshop, Request("bake-ready", job=child.id))).code == "replay.unfinished"
     await workshop.baked(job)
 
 
@@ -383,6 +384,7 @@ async def test_times_bound_the_records(workshop: Workshop) -> None:
     after = last + timedelta(milliseconds=1)
     assert (await refused(workshop, Request("embedded", until=first))).code == "replay.nothing"
     assert (await refused(workshop, Request("embedded", since=after))).code == "replay.nothing"
+    assert (await refused(workshop, Request("bake-ready", job=job, until=first))).code == "replay.nothing"
     assert len((await planned(workshop, Request("embedded", since=first, until=after))).replayed) == len(SOURCES)
 
 
