@@ -19,10 +19,13 @@ from cradle.commands import app, ingest, jobs, run
 from cradle.flow import read_flow
 from cradle.settings import Settings, load_settings, where
 from engines.embedding.builtin import SHA256
+from infra import waits
 from infra.broker import open_broker
 from infra.local import stack
+from infra.waits import WaitNote
 from operations.topics import wanted_topics
 from producers.producer import Submitted
+from schemas.errors import Retryable
 from tests.builders.corpus import library
 from tests.operations.test_search import bake
 
@@ -353,6 +356,19 @@ def test_doctor_names_what_is_away(home: Path, monkeypatch: pytest.MonkeyPatch) 
     assert (away["name"], away["code"]) == ("progress", "dependency.away")
     assert "CRADLE_PROGRESS_URL" in away["remedy"]
     assert "s3cr3t" not in result.output
+
+
+def test_doctor_names_what_stages_wait_for(home: Path) -> None:
+    note = WaitNote(waits.folder(home), "embed")
+    note.tell([Retryable("delivery.storm", stage="embed", failing="engine.vectors")])
+    try:
+        result = cradle("doctor", "--json")
+        assert result.exit_code == 1
+        [waiting] = [one for one in json.loads(result.stdout) if not one["ok"]]
+        assert (waiting["name"], waiting["code"]) == ("stage embed", "delivery.storm")
+        assert "engine.vectors" in waiting["problem"] and "CRADLE_STORM_LIMIT" in waiting["remedy"]
+    finally:
+        note.tell([])
 
 
 def test_doctor_loads_the_engine_and_tells_if_it_is_broken(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
