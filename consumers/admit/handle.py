@@ -16,7 +16,7 @@ from uuid import UUID
 from consumers.admit import core
 from consumers.admit.core import Raw, Verdict
 from consumers.admit.raw import Fetcher
-from consumers.admit.window import Sharing, Window
+from consumers.admit.window import Window
 from consumers.runtime.contract import Done, Failed, Handle, Held, Outcome, Piece, Ports, Received, piece_id
 from engines import extraction
 from infra.ledger import DocumentState, NewDocument
@@ -39,15 +39,14 @@ Listing = Callable[[bytes, str], list[tuple[str, bytes]]]
 
 def stage(ports: Ports, *, probe: Probing = extraction.probe, members: Listing = extraction.members) -> Handle:
     fetcher = Fetcher(ports)
-    sharing = Sharing()
 
     async def handle(inputs: Sequence[Received[Message]]) -> AsyncIterator[Outcome]:
-        window = Window(ports.ledger, sharing)
+        window = Window(ports.ledger)
         for received in inputs:
             event = cast(DocumentsSubmitted, received.message)
             try:
                 customer = await ports.parameters.customer(event.customer)
-                if event.documents and await window.is_full(customer, ports.clock()):
+                if event.documents and await window.is_full(customer):
                     yield Held(received, HOLD_SECONDS)
                     continue
                 job = await ports.jobs.open(event.customer, event.reference)
@@ -68,7 +67,7 @@ async def _admit(received: Received[Message], submission: "_Submission", window:
     ports, event, customer = submission.ports, submission.event, submission.customer
     *ahead, last = core.pieces(event)
     for piece in (*await _left(received, ahead, ports), last):
-        if event.documents and await window.is_full(customer, ports.clock()):
+        if event.documents and await window.is_full(customer):
             yield Held(received, HOLD_SECONDS)
             return
         verdicts = core.distinct(await submission.verdicts(piece))

@@ -239,11 +239,14 @@ class Worker:
             self._consumer.resume(*self._crowded & mine)
             self._crowded.clear()
 
-    def _fetch_seconds(self) -> float:
-        """How long the next fetch may wait for a record."""
-        wait = self._runtime.options.poll_wait
+    def _fetch_options(self) -> dict[str, int]:
+        """How long the next fetch may wait for a record, and how many it may bring."""
+        options = self._runtime.options
         due = self._parking.next_due
-        return wait if due is None else min(wait, max(0.0, due - time.monotonic()))
+        if due is None:
+            return {"timeout_ms": int(options.poll_wait * 1000), "max_records": options.poll_records}
+        seconds = min(options.poll_wait, max(0.0, due - time.monotonic()))
+        return {"timeout_ms": int(seconds * 1000), "max_records": max(options.poll_records, options.read_ahead)}
 
     def _gain(self, partitions: Collection[Partition]) -> None:
         self._ownership.keep_only(partitions)
@@ -283,7 +286,7 @@ class Worker:
             await self._say_whose()
             self._waiting.pause(consumer)
             self._make_room()
-            options["timeout_ms"] = int(self._fetch_seconds() * 1000)
+            options |= self._fetch_options()
             try:
                 found = await self._beating(getmany(*partitions, **options))
             except UnicodeDecodeError:  # FastStream would begin anew at once, and for ever

@@ -20,7 +20,7 @@ class Customer:
     """age public key (`age1...`) that the archive is encrypted to."""
     roots: tuple[str, ...] = ()
     """`file:///folder/` and `s3://bucket/prefix/` under which a foreign client's objects may lie."""
-    window: int = 200
+    window: int = 32
     """Most documents of this customer with open work at one time."""
     retain_hours: int = 24
     """How long a baked job is kept before it is erased, 1 to 168."""

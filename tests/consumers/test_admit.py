@@ -4,7 +4,6 @@ import io
 import tarfile
 import zipfile
 from dataclasses import replace
-from datetime import timedelta
 from email.message import EmailMessage
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -412,21 +411,6 @@ async def test_a_large_event_fills_the_window_only_to_within_a_piece(tmp_path: P
     assert last.manifest == count
     let_in = [admitted(o).document.path for done in (first, second, third, fourth, last) for o in done.outputs]  # type: ignore[union-attr]
     assert let_in == names
-
-
-async def test_customers_that_wait_share_the_window(tmp_path: Path) -> None:
-    entrance = await Entrance(tmp_path).with_customer(window=2 * PIECE)
-    await entrance.store.put_customer(Customer("globex", window=2 * PIECE))
-    seconds = 0.0
-    ports = replace(entrance.ports, clock=lambda: NOW + timedelta(seconds=seconds))
-    handle = stage(ports)
-    names = [f"{number:03}.txt" for number in range(3 * PIECE)]
-    references = [DocumentReference(path=name, uri=entrance.write(name, name)) for name in names]
-    others = event(DocumentReference(path="a.txt", uri="file:///globex/a.txt"), customer="globex")
-    await answers(handle, others)
-    assert [type(outcome) for outcome in await answers(handle, event(*references))] == [Piece, Held]
-    seconds = 60
-    assert [type(outcome) for outcome in await answers(handle, event(*references))] == [Piece, Piece, Held]
 
 
 def test_a_piece_tells_where_it_begins_and_ends() -> None:

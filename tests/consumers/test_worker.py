@@ -165,7 +165,7 @@ async def test_a_worker_that_has_parked_enough_reads_no_more_until_something_is_
 
     async with opened_bench(broker_url) as bench:
         await bench.publish(12)
-        worker = bench.worker(hold_all, poll_records=2, parked_records=4)
+        worker = bench.worker(hold_all, poll_records=2, read_ahead=2, parked_records=4)
         await worker.start()
         await until(lambda: bool(worker._crowded))
         turns = worker.metrics.held._value.get()
