@@ -1,0 +1,82 @@
+"""What a worker has read and not finished. No partition is ever sought back: all of it is kept in memory.
+
+What a dependency kept back is delivered again as soon as the wait is over; what the stage held is parked until its time
+has come. Meanwhile the worker reads on, and what it reads of a lane that has something parked queues behind that.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from consumers.runtime.delivery import Delivered
+from consumers.runtime.offsets import Offsets, Partition, offset_of, partition_of
+from consumers.runtime.parking import Parking
+from consumers.runtime.runtime import Options
+from infra.broker import StoredRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What to deliver now; what is of a lane in `behind` only queues."""
+
+    records: list[StoredRecord]
+    behind: Collection[str] = ()
+
+
+class Backlog:
+    """Times are seconds of any clock that only goes on."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self.offsets = Offsets()
+        self.parking = Parking(most_records=options.parked_records, most_bytes=options.parked_bytes)
+        self._kept_back: list[StoredRecord] = []
+
+    def read(self, poll: list[StoredRecord]) -> Offer:
+        """A new poll."""
+        self._let_go(self.offsets.read(poll))
+        return Offer(poll, self.parking.lanes)
+
+    def again(self, now: float) -> Offer | None:
+        """What is left of earlier polls, where its time has come."""
+        if self._kept_back:
+            return Offer(self._kept_back, self.parking.lanes)
+        due = self.parking.due(now, each=self._options.offer_records, most=self._options.poll_records)
+        return Offer(due) if due else None
+
+    def keep(self, poll: Sequence[StoredRecord], delivered: Delivered, now: float) -> None:
+        """Takes in what became of a delivery. What went to another worker meanwhile is not kept."""
+        self.offsets.finish(delivered.finished)
+        self.parking.finish(delivered.finished)
+        for held in delivered.held:
+            if self.offsets.is_unfinished(held.record):
+                self.parking.park(held.record, held.lane, now + held.seconds)
+        once = {offset_of(record): record for record in (*self._kept_back, *poll)}
+        self._kept_back = [
+            record for record in once.values() if self.offsets.is_unfinished(record) and record not in self.parking
+        ]
+
+    def forget(self, partitions: Collection[Partition]) -> None:
+        """They are another worker's, or read anew from what is committed."""
+        self.offsets.forget(partitions)
+        self._let_go(partitions)
+
+    def fetch(self, now: float) -> dict[str, int]:
+        """How long the next fetch may wait for a record, and how many it may bring: aiokafka's options.
+
+        Behind parked records many are read at a time: most of them only queue, and others come after them.
+        """
+        options = self._options
+        due = self.parking.next_due
+        if due is None:
+            return {"timeout_ms": int(options.poll_wait * 1000), "max_records": options.poll_records}
+        seconds = min(options.poll_wait, max(0.0, due - now))
+        return {"timeout_ms": int(seconds * 1000), "max_records": max(options.poll_records, options.read_ahead)}
+
+    @property
+    def crowding(self) -> set[Partition]:
+        """Of which nothing more is to be read until something is finished."""
+        return self.parking.partitions if self.parking.is_full else set()
+
+    def _let_go(self, partitions: Collection[Partition]) -> None:
+        self.parking.forget(partitions)
+        self._kept_back = [record for record in self._kept_back if partition_of(record) not in partitions]
