@@ -40,6 +40,10 @@ generated: $(VENV)/.dev ## Write the files that are generated from the code
 bench: $(VENV)/.torch services ## Measure, and write docs/benchmarks.md
 	@$(BIN)/python -m benchmarks
 
+.PHONY: chaos
+chaos: $(VENV)/.dev ## Faults from a seed on Apache Kafka, then a checker: is anything lost or doubled?
+	@$(BIN)/python -m tests.chaos --documents $(or $(DOCUMENTS),300) --faults $(or $(FAULTS),30) --seed $(or $(SEED),1)
+
 .PHONY: services
 services: $(VENV)/.runtime ## Start Apache Kafka, an S3 server and Redis for the tests that need them
 	@$(BIN)/python -m infra.local.services up
