@@ -11,6 +11,7 @@ import structlog
 
 from consumers.runtime.announcing import keep_announcing, keep_sweeping
 from consumers.runtime.contract import StageFactory
+from consumers.runtime.forgetting import keep_forgetting
 from consumers.runtime.health import HealthServer
 from consumers.runtime.measuring import keep_measuring
 from consumers.runtime.runtime import Runtime
@@ -57,6 +58,7 @@ async def serve(stages: Sequence[str], runtime: Runtime) -> None:
             stack.callback(watchdog.stop)
         _in_background(keep_announcing(runtime), stack)
         _in_background(keep_sweeping(runtime), stack)
+        _in_background(keep_forgetting(runtime), stack)
         starting = asyncio.create_task(_start(workers))
         stopped: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
         await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
@@ -206,6 +206,7 @@ async def open_runtime(settings: Settings, flow: Topology) -> AsyncIterator["Run
                 poll_wait=settings.poll_wait,
                 drain_seconds=settings.drain_seconds,
                 storm_limit=settings.storm_limit,
+                forget_after=timedelta(days=settings.forget_days),
                 waiting_notes=waits.folder(settings.home),
                 health=_health_address(settings),
                 instance=settings.instance,

@@ -77,6 +77,9 @@ class Settings(BaseSettings):
     """Messages that fail with one code within a minute before the stage pauses, if they are more than half of all;
     docs/errors.md marks the codes that count. 0: it never does."""
 
+    forget_days: Annotated[float, Field(gt=0, le=3650)] = 30.0
+    """Days for which the ledger remembers an erased job; never shorter than the longest retention in topics.yaml."""
+
     health_host: str = "127.0.0.1"
     """Address on which consumers answer /livez, /readyz and /metrics; `all` for every interface."""
     health_port: Annotated[int, Field(ge=0, le=65_000)] = 0

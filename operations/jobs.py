@@ -93,8 +93,19 @@ async def _create_key(job: UUID, keys: Keys, ledger: Ledger) -> bytes:
         return await keys.create(job)
     except Permanent as error:
         if error.code == "key.destroyed":
-            _refuse_erased(await ledger.job(job))
+            await _refuse_if_told(job, ledger)
         raise
+
+
+async def _refuse_if_told(job: UUID, ledger: Ledger) -> None:
+    """In the ledger's words, where it has any: the key's tombstone outlives them."""
+    try:
+        view = await ledger.job(job)
+    except Permanent as error:
+        if error.code != "job.unknown":
+            raise
+    else:
+        _refuse_erased(view)
 
 
 def _refuse_erased(view: JobView) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID, uuid4
@@ -49,6 +50,8 @@ class Options:
     """Failures of one code within a minute that become dead letters before the stage pauses; 0: it never does."""
     sweep_seconds: float = 60.0
     """How often jobs whose retention is over are looked for."""
+    forget_after: timedelta = timedelta(days=30)
+    """How long the ledger remembers an erased job; longer where a topic keeps its records for longer."""
     health: tuple[str, int] | None = None
     """Host and port of /livez, /readyz and /metrics."""
     instance: str | None = None

@@ -28,7 +28,11 @@ class Keys(Protocol):
         """The key of a job, or of QUARANTINE (made on first use). Raises Permanent `key.unknown` or `key.destroyed`."""
 
     async def destroy(self, job: UUID) -> bool:
-        """Overwrites and removes the key, leaving a tombstone. True if there was one to destroy; twice is harmless."""
+        """Overwrites and removes the key, leaving a tombstone. True if there was one to destroy; twice is harmless.
+
+        The tombstone stays for good: a record that outlives its job, in a topic or in a backup of one, must find it
+        when the ledger has long forgotten the job.
+        """
 
     async def ping(self) -> None: ...
 

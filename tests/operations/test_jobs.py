@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Awaitable
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -74,6 +75,8 @@ async def test_an_erased_job_does_not_open_again(tmp_path: Path) -> None:
     assert await refused(entrance.jobs.open("acme", "a reference")) == "key.destroyed"  # the ledger does not know yet
     await entrance.ledger.erased(job, now=NOW)
     assert await refused(entrance.jobs.open("acme", "a reference")) == "job.erased"
+    await entrance.ledger.forget(erased_before=NOW + timedelta(days=1))
+    assert await refused(entrance.jobs.open("acme", "a reference")) == "key.destroyed"  # nor any more
 
 
 async def test_a_destroyed_key_is_unusable_once_its_lease_ends(tmp_path: Path) -> None:
