@@ -14,6 +14,7 @@ from consumers.runtime.contract import StageFactory
 from consumers.runtime.forgetting import keep_forgetting
 from consumers.runtime.health import HealthServer
 from consumers.runtime.measuring import keep_measuring
+from consumers.runtime.metrics import ChoreMetrics
 from consumers.runtime.runtime import Runtime
 from consumers.runtime.watchdog import Watchdog
 from consumers.runtime.worker import Worker
@@ -56,8 +57,9 @@ async def serve(stages: Sequence[str], runtime: Runtime) -> None:
             watchdog = Watchdog([worker.health for worker in workers])
             watchdog.start()
             stack.callback(watchdog.stop)
-        _in_background(keep_announcing(runtime), stack)
-        _in_background(keep_sweeping(runtime), stack)
+        chores = ChoreMetrics(workers[0].metrics.registry)
+        _in_background(keep_announcing(runtime, waiting=chores.outbox.set), stack)
+        _in_background(keep_sweeping(runtime, done=chores.swept.set_to_current_time), stack)
         _in_background(keep_forgetting(runtime), stack)
         starting = asyncio.create_task(_start(workers))
         stopped: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())

@@ -5,6 +5,7 @@ the id is the same, so it is baked once.
 """
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -20,27 +21,33 @@ from schemas.topology import Origin
 log = structlog.get_logger()
 
 
-async def announce_completed(runtime: Runtime) -> int:
+async def announce_completed(runtime: Runtime, waiting: Callable[[float], None] = lambda count: None) -> int:
     """Publishes what the outbox holds and returns how many jobs that were. Raises Retryable.
 
-    A job that cannot be announced stays in the outbox, and keeps no other one there.
+    A job that cannot be announced stays in the outbox, and keeps no other one there. `waiting` hears how many wait
+    there, before and after.
     """
     announced = 0
-    for announcement in await runtime.ports.ledger.announcements():
+    found = await runtime.ports.ledger.announcements()
+    waiting(len(found))
+    for announcement in found:
         try:
             await _announce(announcement, runtime)
         except Permanent as error:
             log.error("a completed job cannot be announced", job=str(announcement.job), code=error.code)
         else:
             announced += 1
+    waiting(len(found) - announced)
     return announced
 
 
-async def keep_announcing(runtime: Runtime, *, every: float = 0.5) -> None:
+async def keep_announcing(
+    runtime: Runtime, *, every: float = 0.5, waiting: Callable[[float], None] = lambda count: None
+) -> None:
     """Announces until cancelled. A dependency that is away is the poll's to report; here it only costs time."""
     while True:
         try:
-            await announce_completed(runtime)
+            await announce_completed(runtime, waiting)
         except Retryable:
             pass
         except Exception as error:  # a mistake of ours must not end the announcing for good
@@ -48,8 +55,8 @@ async def keep_announcing(runtime: Runtime, *, every: float = 0.5) -> None:
         await asyncio.sleep(every)
 
 
-async def keep_sweeping(runtime: Runtime) -> None:
-    """Erases jobs whose retention is over, until cancelled."""
+async def keep_sweeping(runtime: Runtime, *, done: Callable[[], None] = lambda: None) -> None:
+    """Erases jobs whose retention is over, until cancelled. `done` is called when a sweep has left none."""
     while True:
         try:
             swept = await erasure.sweep(
@@ -59,6 +66,8 @@ async def keep_sweeping(runtime: Runtime) -> None:
                 log.info("erased", job=str(erased.job), objects=erased.objects)
             for job, code in swept.failed:
                 log.warning("not erased", job=str(job), code=code)
+            if not swept.failed:
+                done()
         except Retryable:
             pass  # the next sweep finds the same jobs
         except Exception as error:  # nor the erasing

@@ -65,7 +65,7 @@ class Delivery:
         self._metrics = metrics
         self._beat = beat
         self._attempts = Attempts(stage, handle, most=runtime.options.attempts, beat=beat)
-        self._isolation = Isolation(stage, handle, runtime, beat=beat)
+        self._isolation = Isolation(stage, handle, runtime, beat=beat, struck=metrics.strikes.inc)
         self._storms = Storms(runtime.options.storm_limit)
 
     async def deliver(self, poll: Sequence[StoredRecord], *, behind: Collection[str] = ()) -> Delivered:
@@ -212,6 +212,7 @@ class Delivery:
         self._have_outcomes([outcome.message for outcome in outcomes], opened)
         delivered.finish([one.record for one in unreadable])
         for one in unreadable:
+            self._storms.holds_back(one.id, [one.error.code], time.monotonic())  # never: but it is one of all outcomes
             self._metrics.failed.inc()
             self._metrics.dead_letters.labels(self._stage, one.error.code).inc()
 

@@ -60,6 +60,8 @@ class Health:
 
 
 def health_app(health: Health, metrics: Metrics) -> Starlette:
+    metrics.stuck_used.set_function(lambda: health.idle_seconds / health.stuck_seconds)
+
     async def livez(_: Request) -> Response:
         body = {"stage": health.stage, "alive": health.alive, "seconds_since_progress": round(health.idle_seconds, 1)}
         return JSONResponse(body, status_code=200 if health.alive else 503)

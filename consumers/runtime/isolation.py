@@ -28,11 +28,21 @@ log = structlog.get_logger()
 class Isolation:
     """Runs the suspects of one stage. `handle` is used where the runtime has no processes to run them in."""
 
-    def __init__(self, stage: str, handle: Handle, runtime: Runtime, *, beat: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        stage: str,
+        handle: Handle,
+        runtime: Runtime,
+        *,
+        beat: Callable[[], None],
+        struck: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`struck` is called for each process that dies."""
         self._stage = stage
         self._handle = handle
         self._runtime = runtime
         self._beat = beat
+        self._struck = struck
         self._suspected: set[UUID] = set()
 
     def suspects(self, opened: OpenedPoll) -> Mapping[UUID, int]:
@@ -78,6 +88,7 @@ class Isolation:
                         yield outcome_and_attempt
                 return
             except Died as death:
+                self._struck()
                 strikes = await self._runtime.ports.ledger.strike(self._stage, received.id)
                 log.error(
                     "a message ended the process it was alone in",

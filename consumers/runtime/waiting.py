@@ -114,7 +114,7 @@ class Waiting:
         for wait in _only_in(before, after):
             log.info("no longer waiting", stage=self._health.stage, code=wait.code, what=wait.sentence)
         self._health.waits = tuple(after.values())
-        self._metrics.waiting.set(1 if after else 0)
+        self._metrics.wait_for({wait.code for wait in after.values()})
         if self._note is not None:
             self._note.tell(self._health.waits)
 
