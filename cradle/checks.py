@@ -8,10 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
-from cradle.compose import Adapters, find_url
+from cradle.compose import Adapters, clock, find_url
+from cradle.flow import read_flow
 from cradle.settings import mask
 from infra.versions import version
-from operations.doctor import TIMEOUT_SECONDS, Dependency
+from operations.doctor import TIMEOUT_SECONDS, Dependency, Finding
+from operations.retention import examine_retention
 from schemas.errors import CradleError
 from schemas.parameters import EmbeddingConfig
 
@@ -41,6 +43,15 @@ def dependencies(adapters: Adapters) -> list[Dependency]:
         *(_port(name, find_url(name, adapters.settings), opener) for name, opener in ports.items()),
         Dependency("embedding", "the builtin engine", _engine, REINSTALL, ENGINE_SECONDS),
     ]
+
+
+async def topics(adapters: Adapters) -> list[Finding]:
+    """What is wrong with how long topics are kept; nothing while the broker cannot tell, which is its own finding."""
+    try:
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            return await examine_retention(await adapters.broker(), read_flow(), now=clock().timestamp())
+    except (CradleError, TimeoutError):
+        return []
 
 
 def _port(name: str, url: str | None, opener: Callable[[], Awaitable[_Pings]]) -> Dependency:

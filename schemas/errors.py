@@ -255,6 +255,17 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
     "topic.missing": ErrorKind(
         "There is no topic {topic!r}.", "Create it with `cradle topics apply`.", family=Family.RETRYABLE
     ),
+    "topic.retention": ErrorKind(
+        "Topic {topic!r} is kept {kept}, and topics.yaml says {wanted}.",
+        "Set it with `cradle topics apply`; `--dry-run` shows all differences.",
+        family=Family.USAGE,
+    ),
+    "topic.expiring": ErrorKind(
+        "The oldest record of topic {topic!r} that the {stage} stage has not read has used up {used} of the topic's "
+        "retention.",
+        "Have it read before Kafka deletes it: `cradle lag` shows where it stands, docs/operating.md what to do.",
+        family=Family.USAGE,
+    ),
     "database.tables": ErrorKind(
         "The database lacks tables of this release.",
         "Migrate it: `cradle up` does; `cradle doctor` shows where it stands.",

@@ -17,7 +17,10 @@ def doctor(
     settings: Annotated[bool, typer.Option("--settings", help="Show each setting and where it came from.")] = False,
     json: Json = False,
 ) -> None:
-    """Check each dependency, and say how to mend one that is away; say what stages of this machine wait for."""
+    """Check each dependency, and say how to mend one that is away.
+
+    It also tells what stages of this machine wait for, and which topics lose records before they are read.
+    """
     if settings:
         _show_settings(json)
         return
@@ -31,7 +34,7 @@ def doctor(
 
 
 async def _examine() -> "list[Finding]":
-    from cradle.checks import dependencies
+    from cradle.checks import dependencies, topics
     from cradle.compose import open_adapters
     from cradle.settings import load_settings
     from infra import waits
@@ -39,7 +42,8 @@ async def _examine() -> "list[Finding]":
 
     settings = load_settings()
     async with open_adapters(settings) as adapters:
-        return await examine(dependencies(adapters)) + waiting_stages(waits.folder(settings.home))
+        found = await examine(dependencies(adapters))
+        return [*found, *waiting_stages(waits.folder(settings.home)), *await topics(adapters)]
 
 
 def _shape(finding: "Finding") -> dict[str, Any]:
