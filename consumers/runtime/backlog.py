@@ -6,12 +6,15 @@ has come. Meanwhile the worker reads on, and what it reads of a lane that has so
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from consumers.runtime.delivery import Delivered
 from consumers.runtime.offsets import Offsets, Partition, offset_of, partition_of
 from consumers.runtime.parking import Parking
 from consumers.runtime.runtime import Options
 from infra.broker import StoredRecord
+
+READING_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +33,27 @@ class Backlog:
         self.offsets = Offsets()
         self.parking = Parking(most_records=options.parked_records, most_bytes=options.parked_bytes)
         self._kept_back: list[StoredRecord] = []
+        self._more_waits = False
+        self._offered = 0.0
 
     def read(self, poll: list[StoredRecord]) -> Offer:
         """A new poll."""
+        self._more_waits = len(poll) >= self._options.read_ahead
         self._let_go(self.offsets.read(poll))
         return Offer(poll, self.parking.lanes)
 
     def again(self, now: float) -> Offer | None:
-        """What is left of earlier polls, where its time has come."""
+        """What is left of earlier polls, where its time has come.
+
+        As long as much is still to be read, what is parked gets a turn once a second only: it has been waiting longest,
+        but somebody may stand behind it who need not wait at all.
+        """
         if self._kept_back:
             return Offer(self._kept_back, self.parking.lanes)
+        if self._more_waits and now < self._offered + READING_SECONDS:
+            self._more_waits = False  # until the next poll says so again
+            return None
+        self._offered = now
         due = self.parking.due(now, each=self._options.offer_records, most=self._options.poll_records)
         return Offer(due) if due else None
 

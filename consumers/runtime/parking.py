@@ -89,7 +89,8 @@ class Parking:
                     del self._lanes[name]
 
     def forget(self, partitions: Collection[Partition]) -> None:
-        self.finish([offset for offset in self._lane_of if offset[:2] in partitions])
+        if partitions:
+            self.finish([offset for offset in self._lane_of if offset[:2] in partitions])
 
 
 def _size(record: StoredRecord) -> int:
