@@ -20,7 +20,7 @@ from schemas.topology import Topology
 class Options:
     poll_records: int = 64
     """Most records of one poll."""
-    read_ahead: int = 512
+    read_ahead: int = 1024
     """The same while records are parked: what only queues behind them costs little, and others may come after it."""
     poll_wait: float = 0.2
     """Seconds a poll waits for its first record."""
