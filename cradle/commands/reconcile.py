@@ -47,9 +47,7 @@ def _tell(done: "Reconciled", would: str) -> None:
     for job, events in done.published.items():
         say(f"{job}  [green]✓[/green] {events} events that the ledger had forgotten {would}published again")
     for job in done.unknown:
-        say(
-            f"{job}  [red]✗[/red] the ledger does not know it, and its events are gone: send it again"
-        )
+        say(f"{job}  [red]✗[/red] the ledger does not know it, and its events are gone: send it again")
     if all(one.whole for one in done.jobs) and not done.published and not done.unknown:
         say("[green]✓[/green] Nothing is lost: each piece of open work has its record.")
 
