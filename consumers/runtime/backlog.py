@@ -4,7 +4,7 @@ What a dependency kept back is delivered again as soon as the wait is over; what
 has come. Meanwhile the worker reads on, and what it reads of a lane that has something parked queues behind that.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +14,8 @@ from consumers.runtime.parking import Parking
 from consumers.runtime.runtime import Options
 from infra.broker import StoredRecord
 
-READING_SECONDS: Final = 1.0
+READING_SHARE: Final = 0.8
+"""Of its time that a worker reads on while much is still to be read; the rest is for what is parked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class Offer:
 
     records: list[StoredRecord]
     behind: Collection[str] = ()
+    turn: bool = False
+    """Whether it is what was parked."""
 
 
 class Backlog:
@@ -34,7 +37,8 @@ class Backlog:
         self.parking = Parking(most_records=options.parked_records, most_bytes=options.parked_bytes)
         self._kept_back: list[StoredRecord] = []
         self._more_waits = False
-        self._offered = 0.0
+        self._turn_began = 0.0
+        self._next_turn = 0.0
 
     def read(self, poll: list[StoredRecord]) -> Offer:
         """A new poll."""
@@ -45,26 +49,28 @@ class Backlog:
     def again(self, now: float) -> Offer | None:
         """What is left of earlier polls, where its time has come.
 
-        As long as much is still to be read, what is parked gets a turn once a second only: it has been waiting longest,
-        but somebody may stand behind it who need not wait at all.
+        As long as much is still to be read, what is parked gets its turn less often: it has been waiting longest, but
+        somebody may stand behind it who need not wait at all.
         """
         if self._kept_back:
             return Offer(self._kept_back, self.parking.lanes)
-        if self._more_waits and now < self._offered + READING_SECONDS:
+        if self._more_waits and now < self._next_turn:
             self._more_waits = False  # until the next poll says so again
             return None
-        self._offered = now
+        self._turn_began = now
         due = self.parking.due(now, each=self._options.offer_records, most=self._options.poll_records)
-        return Offer(due) if due else None
+        return Offer(due, turn=True) if due else None
 
-    def keep(self, poll: Sequence[StoredRecord], delivered: Delivered, now: float) -> None:
+    def keep(self, offer: Offer, delivered: Delivered, now: float) -> None:
         """Takes in what became of a delivery. What went to another worker meanwhile is not kept."""
+        if offer.turn:
+            self._next_turn = now + (now - self._turn_began) * READING_SHARE / (1 - READING_SHARE)
         self.offsets.finish(delivered.finished)
         self.parking.finish(delivered.finished)
         for held in delivered.held:
             if self.offsets.is_unfinished(held.record):
                 self.parking.park(held.record, held.lane, now + held.seconds)
-        once = {offset_of(record): record for record in (*self._kept_back, *poll)}
+        once = {offset_of(record): record for record in (*self._kept_back, *offer.records)}
         self._kept_back = [
             record for record in once.values() if self.offsets.is_unfinished(record) and record not in self.parking
         ]

@@ -16,7 +16,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 
 from consumers.runtime.backlog import Backlog, Offer
-from consumers.runtime.consuming import Listener, keep_polling, pace_empty_fetches, stored, subscription
+from consumers.runtime.consuming import (
+    Listener,
+    keep_polling,
+    pace_empty_fetches,
+    stored,
+    subscription,
+)
 from consumers.runtime.contract import Handle
 from consumers.runtime.delivery import Delivered, Delivery
 from consumers.runtime.health import Health
@@ -34,6 +40,8 @@ log = structlog.get_logger()
 BEAT_SECONDS = 1.0
 POLL_ERROR_SECONDS = 1.0
 """Between two polls that end in an error of the client. It may never come back, so such a poll is no progress."""
+LEAVING_SECONDS = 2.0
+"""What leaving the group may take before it is asked for once more."""
 PUTTING_DOWN_SECONDS = 1.0
 """What a poll that was cut off may take to tell the ledger what is no longer in hand."""
 
@@ -92,8 +100,16 @@ class Worker:
                 task.cancel()  # nothing of it is committed: it is delivered again
             if running:
                 await asyncio.wait(running, timeout=PUTTING_DOWN_SECONDS)
-        await self._broker.stop()
+        await self._leave()
         self._waiting.close()
+
+    async def _leave(self) -> None:
+        """aiokafka's fetcher may not hear that it is to end, if it is just giving up partitions: it is told again."""
+        leaving = asyncio.ensure_future(self._broker.stop())
+        while not (await asyncio.wait({leaving}, timeout=LEAVING_SECONDS))[0]:
+            if self._subscriber.consumer is not None:
+                self._subscriber.consumer._fetcher._fetch_task.cancel()
+        await leaving
 
     @property
     def _consumer(self) -> AIOKafkaConsumer:
@@ -120,7 +136,7 @@ class Worker:
                 delivered = await self._delivery.deliver(offer.records, behind=offer.behind)
             except Exception as error:  # a mistake of ours: nothing is committed, and the poll is tried again
                 delivered = Delivered(away=Retryable("delivery.broken", kind=type(error).__name__))
-            self._backlog.keep(offer.records, delivered, time.monotonic())
+            self._backlog.keep(offer, delivered, time.monotonic())
             self.metrics.parked.set(len(self._backlog.parking))
             await self._commit()
         if delivered.away is not None:

@@ -193,7 +193,7 @@ async def test_what_a_worker_has_parked_another_takes_over(broker_url: str) -> N
         await bench.publish(5)
         first = bench.worker(hold)
         await first.start()
-        await until(lambda: len(first._parking) == 5)
+        await until(lambda: len(first._backlog.parking) == 5)
         await first.stop()
         second = bench.worker(finish)
         await second.start()
@@ -213,8 +213,8 @@ async def test_a_partition_that_is_lost_is_let_go(broker_url: str) -> None:
         for worker in workers:
             await worker.start()
         # one partition, two members: whoever loses it knows nothing of it any more
-        await until(lambda: sorted(len(worker._parking) for worker in workers) == [0, 5])
-        await until(lambda: sorted(len(worker._offsets) for worker in workers) == [0, 5])
+        await until(lambda: sorted(len(worker._backlog.parking) for worker in workers) == [0, 5])
+        await until(lambda: sorted(len(worker._backlog.offsets) for worker in workers) == [0, 5])
         for worker in workers:
             await worker.stop()
 
