@@ -198,8 +198,8 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
     ),
     "delivery.storm": ErrorKind(
         "The {stage} stage has paused: too many of its messages fail with {failing}.",
-        "Mend the cause; docs/errors.md has what {failing} means. The stage tries one message at a time and goes on once "
-        "one passes. CRADLE_STORM_LIMIT=0 lets it go on whatever fails.",
+        "Mend the cause; docs/errors.md has what {failing} means. The stage tries one message at a time and goes on "
+        "once one passes. CRADLE_STORM_LIMIT=0 and a restart let it go on whatever fails.",
         family=Family.RETRYABLE,
     ),
     "letter.unknown": ErrorKind(
