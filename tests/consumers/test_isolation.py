@@ -233,3 +233,11 @@ async def test_without_processes_suspects_run_one_at_a_time_in_the_worker(bench:
     bench.flow.handles["split"] = count
     await bench.poll(bench.new_worker())
     assert polls == [1, 1, 1]
+
+
+async def test_each_process_that_a_message_ends_is_counted(bench: Bench) -> None:
+    await die_once(bench)
+    metrics = Metrics("split")
+    delivery = Delivery("split", bench.handle, bench.new_worker(Cells(dies_of_poison)), metrics)
+    await delivery.deliver(bench.flow.log.of("chunk-ready"))
+    assert metrics.registry.get_sample_value("cradle_strikes_total", {"stage": "split"}) == 2
