@@ -25,8 +25,10 @@ from tests.chaos.plan import Fault, Kind
 from tests.chaos.wire import Wire, submission
 from tests.chaos.world import CUSTOMER, World, open_world
 
-PIECE: Final = 8
-"""Documents of one ingest event."""
+PIECES: Final = 150
+"""Ingest events of a campaign, unless these would be smaller than SMALLEST_PIECE or larger than LARGEST_PIECE."""
+SMALLEST_PIECE, LARGEST_PIECE = 8, 64
+"""Documents of one event."""
 AHEAD: Final = 0.08
 """Share of the documents that is submitted beyond what is done; of a small campaign at least AHEAD_DOCUMENTS."""
 AHEAD_DOCUMENTS: Final = 32
@@ -218,7 +220,8 @@ class _Campaign:
 
 
 def _pieces(found: Sequence[Source]) -> list[list[Source]]:
-    return [list(found[at : at + PIECE]) for at in range(0, len(found), PIECE)]
+    size = min(LARGEST_PIECE, max(SMALLEST_PIECE, len(found) // PIECES))
+    return [list(found[at : at + size]) for at in range(0, len(found), size)]
 
 
 def _say(line: str) -> None:

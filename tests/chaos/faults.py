@@ -3,11 +3,12 @@
 import asyncio
 import json
 import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from tests.chaos.plan import Fault, Kind
-from tests.chaos.wire import INNER, Wire
+from tests.chaos.wire import INNER, READ_BY, Wire
 from tests.chaos.world import STAGES, WORKERS, World
 
 FREEZE_SECONDS: Final = (1.0, 14.0)
@@ -15,6 +16,8 @@ FREEZE_SECONDS: Final = (1.0, 14.0)
 DISK_SECONDS: Final = (2.0, 5.0)
 AGAIN: Final = 12
 """Newest records a partition that are published once more."""
+GATHER_SECONDS: Final = 5.0
+"""How long a topic whose readers are dead is waited for, to have an unread record."""
 DOWN_SECONDS: Final = (0.0, 2.0)
 
 
@@ -119,9 +122,16 @@ class Faults:
     # -- disasters that `cradle reconcile` mends -----------------------------------------------------------------------
 
     async def truncate(self, chance: random.Random) -> str:
+        """An inner topic is emptied while records wait in it: those who read it were killed just before."""
         topic = chance.choice(INNER)
-        count = await self._wire.truncate(topic)
-        return f"{topic}, {count} records; {await self.reconcile()}"
+        [reader] = [stage for stage, topics in READ_BY.items() if topic in topics]
+        for slot in self._slots_of(reader):
+            self._world.crew.kill(slot)
+        deadline = time.monotonic() + GATHER_SECONDS
+        while (unread := await self._wire.unread(reader)) == 0 and time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
+        await self._wire.truncate(topic)
+        return f"{topic}, {unread} unread records; {await self.reconcile()}"
 
     async def back_up(self, chance: random.Random) -> str:
         """As docs/operating.md has it, and so is the restoring."""

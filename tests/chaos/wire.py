@@ -68,8 +68,8 @@ class Wire:
                 found += await self._read(consumer, partition, max(begin, end - count), end)
             return found
 
-    async def truncate(self, topic: str) -> int:
-        """Deletes every record the topic holds now. Returns how many there were."""
+    async def truncate(self, topic: str) -> None:
+        """Deletes every record the topic holds now."""
         async with self._consumer() as consumer:
             ranges = await self._ranges(consumer, topic)
         admin = AIOKafkaAdminClient(bootstrap_servers=self._servers)
@@ -78,23 +78,25 @@ class Wire:
             await admin.delete_records({p: RecordsToDelete(before_offset=end) for p, (_, end) in ranges.items()})
         finally:
             await admin.close()
-        return sum(end - begin for begin, end in ranges.values())
 
     async def behind(self) -> int:
         """Records that some stage has not committed yet."""
+        return sum([await self.unread(stage) for stage in READ_BY])
+
+    async def unread(self, stage: str) -> int:
+        """Records that the stage has not committed yet."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self._servers)
         await admin.start()
         try:
-            committed = {stage: await admin.list_consumer_group_offsets(stage) for stage in READ_BY}
+            committed = await admin.list_consumer_group_offsets(stage)
         finally:
             await admin.close()
         total = 0
         async with self._consumer() as consumer:
-            for stage, topics in READ_BY.items():
-                for topic in topics:
-                    for partition, (begin, end) in (await self._ranges(consumer, topic)).items():
-                        at = committed[stage].get(partition)
-                        total += end - max(begin, at.offset if at is not None else 0)
+            for topic in READ_BY[stage]:
+                for partition, (begin, end) in (await self._ranges(consumer, topic)).items():
+                    at = committed.get(partition)
+                    total += end - max(begin, at.offset if at is not None else 0)
         return total
 
     @asynccontextmanager

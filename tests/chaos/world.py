@@ -38,6 +38,8 @@ PARAMETERS: Final = {
 }
 DIES_WITH_US: Final = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 """So that a campaign that is killed leaves no worker behind."""
+WINDOW: Final = 400
+"""Documents at work at one time: nobody has to be fair to others here."""
 STAGING_BYTES: Final = 64 * 1024 * 1024
 STAGING_BYTES_A_DOCUMENT: Final = 64 * 1024
 """Raw and part of both runs, a page of memory each at least."""
@@ -109,8 +111,8 @@ class World:
         self.cradle("up")
         parameters = self.home / "parameters.json"
         parameters.write_text(json.dumps(PARAMETERS))
-        roots = ("--root", file_url(self.documents) + "/")
-        self.cradle("customer", "add", CUSTOMER, *roots, "--parameters", str(parameters))
+        let_in = ("--root", file_url(self.documents) + "/", "--window", str(WINDOW))
+        self.cradle("customer", "add", CUSTOMER, *let_in, "--parameters", str(parameters))
 
     def end(self) -> None:
         self.crew.end()
