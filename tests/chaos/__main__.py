@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import signal
 import sys
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def main(words: list[str]) -> int:
     )
     if chosen.careless:
         settings = careless_settings(settings, chosen.careless, chosen.faults)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end and the small disk goes
     result = asyncio.run(run(settings))
     told = to_markdown(result)
     print(told)
