@@ -11,22 +11,24 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-from infra.broker import open_broker
+from cradle.flow import read_flow
+from infra.broker import Broker, PartitionLag, open_broker
 from infra.local.kafka import KafkaNode
 from infra.local.postgres import EmbeddedPostgres, _program
 from tests.conftest import ROOT, require
 from tests.roads.road import CUSTOMER, STAGES, Road, wait_until
 
 pytestmark = pytest.mark.kafka
+T = TypeVar("T")
 
 DOCUMENTS = 12
 SECONDS = 240
@@ -75,9 +77,8 @@ def documents(new_home: Callable[[], Path]) -> Path:
 def calm(road: Road, documents: Path) -> dict[str, Any]:
     """The report of a job that nothing happened to."""
     road.start(*STAGES)
-    report = road.wait_for_job(ingest(road, documents, "calm"), seconds=SECONDS)
+    report = baked(road, ingest(road, documents, "calm"))
     road.stop()
-    assert report["state"] == "baked", road.logs()
     return report
 
 
@@ -108,8 +109,7 @@ def baked_as(calm: dict[str, Any], road: Road, *jobs: str) -> None:
     """Lets every stage run until the jobs are baked, and holds them against the calm run."""
     road.start(*STAGES)
     for job in jobs:
-        report = road.wait_for_job(job, seconds=SECONDS)
-        assert report["state"] == "baked", f"{report}\n{road.logs()}"
+        report = baked(road, job)
         assert report["documents"] == calm["documents"]
         assert (report["merkle"], report["image"]) == (calm["merkle"], calm["image"])
     road.stop()
@@ -196,8 +196,18 @@ def test_read_again_from_the_beginning(calm: dict[str, Any], road: Road, documen
     assert (ends(road), counts(road)) == before, "nothing was published, nothing recorded"
 
 
+def baked(road: Road, job: str) -> dict[str, Any]:
+    """The job's report once it is baked."""
+    wait_until(lambda: state(road, job) in ("baked", "failed"), seconds=SECONDS, why=road.logs)
+    report: dict[str, Any] = road.json("job", job)
+    assert report["state"] == "baked", f"{report}\n{road.logs()}"
+    return report
+
+
 def state(road: Road, job: str) -> str:
-    return str(road.json("job", job)["state"])
+    with psycopg.connect(road.settings["CRADLE_LEDGER_URL"]) as connection:
+        [found] = connection.execute("SELECT state FROM ledger.jobs WHERE id = %s", (job,)).fetchone() or ("unknown",)
+    return str(found)
 
 
 def announced(road: Road) -> bool:
@@ -205,21 +215,28 @@ def announced(road: Road) -> bool:
         return connection.execute("SELECT FROM ledger.outbox").fetchone() is None
 
 
-def partitions(road: Road) -> list[dict[str, Any]]:
-    return [one for stage in road.json("lag")["stages"] for one in stage["partitions"]]
+def ask(road: Road, question: Callable[[Broker], Awaitable[T]]) -> T:
+    async def run() -> T:
+        async with open_broker(road.settings["CRADLE_BROKER_URL"]) as broker:
+            return await question(broker)
+
+    return asyncio.run(run())
+
+
+async def lags(broker: Broker) -> list[PartitionLag]:
+    return [lag for stage in STAGES for lag in await broker.lag(stage, read_flow().stages[stage].reads)]
 
 
 def ends(road: Road) -> list[int]:
-    return [one["end"] for one in partitions(road)]
+    return [lag.end for lag in ask(road, lags)]
 
 
 def behind(road: Road) -> int:
-    return sum(one["records_behind"] for one in partitions(road))
+    return sum(lag.records_behind for lag in ask(road, lags))
 
 
 def owned(road: Road, stage: str) -> bool:
-    [found] = [one for one in road.json("lag")["stages"] if one["stage"] == stage]
-    return all(one["owner"] for one in found["partitions"])
+    return any(member.partitions for member in ask(road, lambda broker: broker.members(stage)))
 
 
 def counts(road: Road) -> list[Any]:
