@@ -136,6 +136,7 @@ class _Cell:
             os.killpg(process.pid, signal.SIGKILL)  # and whom it started
         process.stdin.close()
         await process.wait()
+        process._transport.close()  # type: ignore[attr-defined]  # whom it started may hold its pipes open
 
 
 async def _send(process: Process, content: object) -> None:

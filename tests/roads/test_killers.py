@@ -70,7 +70,7 @@ def our_child(*args, **named):
     return dataclasses.replace(made, command=ours(made.command))
 
 consumers.app.stage_factory = poisoned
-consumers.runtime.cell.open_cell = lambda stage, command, *more, **named: open_cell(stage, ours(command), *more, **named)
+consumers.runtime.cell.open_cell = lambda stage, command, *more, **also: open_cell(stage, ours(command), *more, **also)
 cradle.commands.run._child = our_child
 cradle.flow.read_flow = flow
 main()
