@@ -5,7 +5,7 @@ waits only the oldest few are offered to the stage again, so twenty thousand wai
 what is read of it meanwhile queues behind them without being offered at all.
 """
 
-from collections.abc import Collection, Iterable, KeysView
+from collections.abc import Collection, Iterable, Iterator, KeysView
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
@@ -15,6 +15,8 @@ from infra.broker import StoredRecord
 
 RECORD_BYTES: Final = 512
 """What a parked record takes besides its key, value and headers."""
+OFFER_BYTES: Final = 32 * 1024
+"""Of one lane, to be offered at a time."""
 
 
 @dataclass(slots=True)
@@ -64,13 +66,13 @@ class Parking:
             self._bytes += _size(record)
 
     def due(self, now: float, *, each: int, most: int) -> list[StoredRecord]:
-        """The oldest of each lane whose time has come: at most `each` of a lane, and about `most` altogether, of the
-        lanes that have waited longest."""
+        """The oldest of each lane whose time has come: at most `each` of a lane, fewer of large ones, and about `most`
+        altogether, of the lanes that have waited longest."""
         offered: list[StoredRecord] = []
         for lane in sorted(self._lanes.values(), key=lambda lane: lane.due):
             if lane.due > now or len(offered) >= most:
                 break
-            offered += islice(lane.records.values(), each)
+            offered += _oldest(lane, each)
             lane.due = now  # behind those whose turn has not come
         return offered
 
@@ -91,6 +93,16 @@ class Parking:
     def forget(self, partitions: Collection[Partition]) -> None:
         if partitions:
             self.finish([offset for offset in self._lane_of if offset[:2] in partitions])
+
+
+def _oldest(lane: _Lane, count: int) -> Iterator[StoredRecord]:
+    """At least one: to open a large record only to hold it again costs as much as many small ones."""
+    size = 0
+    for record in islice(lane.records.values(), count):
+        yield record
+        size += _size(record)
+        if size >= OFFER_BYTES:
+            return
 
 
 def _size(record: StoredRecord) -> int:

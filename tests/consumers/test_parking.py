@@ -46,6 +46,15 @@ def test_lanes_take_turns_where_not_all_can_be_offered() -> None:
     assert offered(parking, 11, most=4) == [6, 7, 8, 0, 1, 2]
 
 
+def test_fewer_are_offered_of_large_ones_but_one_at_least() -> None:
+    parking = Parking(most_records=1000, most_bytes=10**9)
+    for offset, size in enumerate((100, 20_000, 20_000, 500_000, 100)):
+        parking.park(record(offset, size=size), "acme", due=0)
+    assert offered(parking, 1, each=16) == [0, 1, 2]
+    parking.finish([offset_of(record(offset)) for offset in range(3)])
+    assert offered(parking, 1, each=16) == [3]
+
+
 def test_a_lane_ends_with_its_last_record() -> None:
     parking = parked(a=range(1), b=range(1, 2))
     assert parking.lanes == {"a", "b"}
