@@ -188,7 +188,7 @@ def _screen(stages: "list[StageLag]", jobs: "list[JobLag]") -> "RenderableType":
 
 
 def _stages_table(stages: "list[StageLag]") -> "Table":
-    numbers = ("waiting", "oldest", "in/s", "out/s", "drained in")
+    numbers = ("waiting", "oldest", "in/s", "out/s", "done in")
     made = table("stage", *numbers, "worker", "since", right=numbers, folds=("worker",))
     for stage in stages:
         made.add_row(

@@ -119,7 +119,7 @@ def test_wait_gives_up_with_1(job: str) -> None:
 
 
 def test_lag_counts_what_waits(job: str) -> None:
-    stages = {one["stage"]: one for one in shown("lag")}
+    stages = {one["stage"]: one for one in shown("lag")["stages"]}
     assert list(stages) == list(read_flow().stages)
     assert stages["admit"]["records_behind"] >= 1
     assert stages["chunk"]["records_behind"] == 0
@@ -282,11 +282,11 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def lines(*words: str) -> list[list[str]]:
-    """What the command prints at 80 columns, a list of words a line; nothing is cut."""
+    """What the command prints at 80 columns, a list of words a line, without empty ones; nothing is cut."""
     result = cradle(*words)
     assert result.exit_code == 0, result.output
     assert "…" not in result.stdout
-    return [line.split() for line in result.stdout.splitlines()]
+    return [line.split() for line in result.stdout.splitlines() if line.strip()]
 
 
 @pytest.mark.usefixtures("narrow")
