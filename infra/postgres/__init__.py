@@ -11,6 +11,7 @@ from psycopg import AsyncConnection
 from psycopg.errors import (
     DeadlockDetected,
     DiskFull,
+    IdleInTransactionSessionTimeout,
     SerializationFailure,
     TooManyConnections,
     UndefinedColumn,
@@ -31,6 +32,9 @@ POOL_SIZE: Final = 4
 ANSWER_SECONDS: Final = 5.0
 """How long a call waits for a connection before the database counts as away."""
 
+IDLE_SECONDS: Final = 30
+"""How long a transaction may stand still between two statements before the server ends it: a frozen worker's."""
+
 _NAME: Final = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
@@ -42,6 +46,11 @@ def load_queries(package: str) -> Queries:
             _, *parts = _NAME.split(file.read_text(encoding="utf-8"))
             found |= {name: text.strip().encode() for name, text in zip(parts[::2], parts[1::2], strict=True)}
     return found
+
+
+async def _bound_transactions(connection: AsyncConnection[DictRow]) -> None:
+    """A worker that is frozen within a transaction must not keep a job's row from all others for good."""
+    await connection.execute(b"SET idle_in_transaction_session_timeout = '%ds'" % IDLE_SECONDS)
 
 
 class Database:
@@ -61,6 +70,7 @@ class Database:
             min_size=0,
             max_size=POOL_SIZE,
             timeout=ANSWER_SECONDS,
+            configure=_bound_transactions,
             reconnect_timeout=ANSWER_SECONDS,  # each call makes its own attempt; none is left waiting for an old one
             open=False,
         )
@@ -93,7 +103,7 @@ class Database:
                 yield connection
         except (UndefinedTable, UndefinedColumn) as error:
             raise Retryable("database.tables") from error
-        except (DeadlockDetected, SerializationFailure, TooManyConnections) as error:
+        except (DeadlockDetected, IdleInTransactionSessionTimeout, SerializationFailure, TooManyConnections) as error:
             raise Retryable("dependency.busy", name=NAME, kind=type(error).__name__) from error
         except DiskFull as error:
             raise Retryable("dependency.full", name=NAME) from error

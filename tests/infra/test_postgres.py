@@ -75,6 +75,36 @@ async def test_dropped_connections_are_made_again_in_place(postgres_url: str) ->
         assert await ledger.finished("chunk", [message]) == {message}
 
 
+async def test_a_worker_frozen_in_a_transaction_keeps_a_row_from_the_others_for_a_time_only(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.postgres.IDLE_SECONDS", 1)
+    migrate(postgres_url)
+    job = NewJob(uuid4(), "acme", "frozen", 1, "f" * 64, datetime.now(UTC))
+    queries = {"lock": b"SELECT id FROM ledger.jobs FOR UPDATE"}
+    database = Database(postgres_url, queries)
+    await database.open()
+    async with open_ledger(postgres_url) as ledger:
+        await ledger.open_job(job)
+        locked, recorded = asyncio.Event(), asyncio.Event()
+
+        async def frozen() -> None:
+            async with database.transaction() as statements:
+                await statements.fetch("lock")
+                locked.set()
+                await recorded.wait()
+                await statements.fetch("lock")
+
+        freezing = asyncio.create_task(frozen())
+        async with asyncio.timeout(20):
+            await locked.wait()
+            await ledger.record("chunk", [Outcome(uuid4(), job.id, None)], now=job.opened_at)
+        recorded.set()
+        with pytest.raises(Retryable):  # it thaws, and does its work again
+            await freezing
+    await database.close()
+
+
 async def test_a_race_that_was_lost_and_a_full_disk_are_told_apart(postgres_url: str) -> None:
     database = Database(postgres_url, {})
     await database.open()
