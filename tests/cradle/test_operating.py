@@ -23,7 +23,7 @@ RULES: list[dict[str, Any]] = [
 ]
 RUNBOOK = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
 PARTS = ("Means", "Look", "Do", "Do not", "Over when")
-WRONG_USE = typer.BadParameter.__base__  # its UsageError, which typer does not name
+WRONG_USE: Any = typer.BadParameter.__base__  # its UsageError, which typer does not name
 
 
 def _told() -> list[Metric]:
