@@ -34,7 +34,7 @@ Resumes = Mapping[str, Mapping[int, int]]
 @dataclass(slots=True)
 class Looked:
     left: set[Unit] = field(default_factory=set)
-    """Of the units looked for, those of which a record is still to be read."""
+    """Of the units looked for, those of which a record is still to be read; and events published again."""
     coming: set[UUID] = field(default_factory=set)
     """Jobs of which an event is still to be admitted."""
     published: Counter[UUID] = field(default_factory=Counter)
@@ -55,7 +55,7 @@ async def look(wanted: Collection[Unit], bench: Bench, *, job: UUID | None) -> L
             continue
         resumes = {stage: await _resumes(stage, topic, bench) for stage in readers}
         if topic == submissions:
-            behind = _Behind(topic, bench, job, looked.published)
+            behind = _Behind(topic, bench, job, looked)
             await _look_at_submissions(topic, resumes, units, looked, behind)
         else:
             await _look_at(topic, resumes, units, looked, bench)
@@ -83,17 +83,21 @@ async def _look_at(topic: str, resumes: Resumes, units: frozenset[Unit], looked:
 async def _look_at_submissions(
     topic: str, resumes: Resumes, units: frozenset[Unit], looked: Looked, behind: "_Behind"
 ) -> None:
-    """From its beginning: an event may have been admitted in a time that the ledger has forgotten."""
-    bench = behind.bench
-    async with aclosing(bench.broker.scan(topic)) as records:
+    """First what is still to be read, then all before it: an event may have been admitted in a time that the ledger has
+    forgotten. One that was published again and is not admitted yet lies in both parts."""
+    bench, resume = behind.bench, resumes[ADMIT]
+    async with aclosing(bench.broker.scan(topic, start=resume)) as records:
         async for record in records:
             if (message := _event(record)) is None:
                 continue
             looked.left |= _ahead(record, message, resumes) & units
-            if record.offset < resumes[ADMIT].get(record.partition, 0):
-                await behind.add(message, record)
-            elif (event := await _opened(record, topic, bench)) is not None:
+            behind.seen.add(message)
+            if (event := await _opened(record, topic, bench)) is not None:
                 looked.coming.add(event.job)
+    async with aclosing(bench.broker.scan(topic)) as records:
+        async for record in records:
+            if record.offset < resume.get(record.partition, 0) and (message := _event(record)) is not None:
+                await behind.add(message, record)
     await behind.settle()
 
 
@@ -148,8 +152,9 @@ class _Behind:
     topic: str
     bench: Bench
     job: UUID | None
-    published: Counter[UUID]
+    looked: Looked
     seen: set[UUID] = field(default_factory=set)
+    """Those that are asked about already, or are still to be read."""
     waiting: dict[UUID, StoredRecord] = field(default_factory=dict)
     size: int = 0
 
@@ -164,15 +169,19 @@ class _Behind:
 
     async def settle(self) -> None:
         finished = await self.bench.ledger.finished(ADMIT, [*self.waiting])
-        unknown = [record for message, record in self.waiting.items() if message not in finished]
+        unknown = {message: record for message, record in self.waiting.items() if message not in finished}
         self.waiting, self.size = {}, 0
-        events = [(record, await _opened(record, self.topic, self.bench)) for record in unknown]
-        again = [(record, one.job) for record, one in events if one is not None and self.job in (None, one.job)]
-        stopped = await self.bench.ledger.erased_jobs([*{job for _, job in again}])
-        again = [(record, job) for record, job in again if job not in stopped]
-        if again and not self.bench.dry_run:
-            await self.bench.broker.publish([_as_it_was(record) for record, _ in again])
-        self.published.update(job for _, job in again)
+        jobs: dict[UUID, UUID] = {}
+        for message, record in unknown.items():
+            event = await _opened(record, self.topic, self.bench)
+            if event is not None and self.job in (None, event.job):
+                jobs[message] = event.job
+        stopped = await self.bench.ledger.erased_jobs([*set(jobs.values())])
+        jobs = {message: job for message, job in jobs.items() if job not in stopped}
+        if jobs and not self.bench.dry_run:
+            await self.bench.broker.publish([_as_it_was(unknown[message]) for message in jobs])
+        self.looked.left |= {(ADMIT, message) for message in jobs}
+        self.looked.published.update(jobs.values())
 
 
 def _as_it_was(record: StoredRecord) -> OutgoingRecord:

@@ -13,7 +13,7 @@ from typing import Final
 from uuid import UUID, uuid5
 
 from infra.broker import OutgoingRecord
-from infra.ledger import ADMIT, DocumentRow, JobState, JobView, WorkRow
+from infra.ledger import ADMIT, DocumentRow, JobState, JobView, Outcome, WorkRow
 from operations.jobs import open_path
 from operations.reconcile.looking import Looked
 from operations.reconcile.ports import Bench
@@ -120,8 +120,7 @@ async def _mend_work(mended: Mended, suspects: Collection[tuple[str, UUID]], ben
     used = _admissions(still_open)
     await _admit_again(mended, references, used, bench)
     if events and not mended.unreadable:  # what cannot be read may be of such an event, which then stays open
-        anything = references[:1] or await _any_reference(mended, known.values(), bench)
-        await _close_events(mended, events, anything, bench)
+        await _finish_events(mended, events, bench)
 
 
 def _admissions(rows: Iterable[WorkRow]) -> set[UUID]:
@@ -166,17 +165,6 @@ async def _reference(job: UUID, row: DocumentRow, bench: Bench) -> DocumentRefer
     return DocumentReference(path=path, uri=f"staged:{name}", sha256=digest.hexdigest(), size=size)
 
 
-async def _any_reference(mended: Mended, rows: Iterable[DocumentRow], bench: Bench) -> list[DocumentReference]:
-    """One document of the job, whichever can be read; none if none can."""
-    for row in rows:
-        try:
-            return [await _reference(mended.view.id, row, bench)]
-        except Permanent:
-            continue
-    mended.stranded += 1
-    return []
-
-
 async def _admit_again(mended: Mended, references: Sequence[DocumentReference], used: set[UUID], bench: Bench) -> None:
     job = mended.view.id
     mended.documents = [_document(reference) for reference in references]
@@ -189,12 +177,14 @@ async def _admit_again(mended: Mended, references: Sequence[DocumentReference], 
         await bench.broker.publish([await _sealed(mended.view, event, group, bench)])
 
 
-async def _close_events(
-    mended: Mended, events: Sequence[UUID], anything: Sequence[DocumentReference], bench: Bench
-) -> None:
-    """Lost events are sent again with one document, which is met by now or soon: that does nothing but finish them."""
-    if anything and not bench.dry_run:
-        await bench.broker.publish([await _sealed(mended.view, event, anything[:1], bench) for event in events])
+async def _finish_events(mended: Mended, events: Sequence[UUID], bench: Bench) -> None:
+    """Lost events have nothing left to bring: their documents are admitted by others now, or met already.
+
+    Should one turn up after all, it is skipped; what a worker may just be making of it, those others make as well.
+    """
+    if not bench.dry_run:
+        outcomes = [Outcome(message=event, job=mended.view.id, document=None) for event in events]
+        await bench.ledger.record(ADMIT, outcomes, now=bench.clock())
 
 
 async def _new_event(job: UUID, group: Sequence[DocumentReference], used: Collection[UUID], bench: Bench) -> UUID:
