@@ -32,6 +32,15 @@ def test_every_stage_is_a_service_that_runs_it(compose: dict[str, Any]) -> None:
     assert gpus == {"embed"}
 
 
+def test_lag_is_measured_once_also_while_no_stage_runs(compose: dict[str, Any]) -> None:
+    measuring = [name for name, service in compose["services"].items() if service.get("command", [""])[0] == "lag"]
+    assert measuring == ["lag"]
+    words = compose["services"]["lag"]["command"]
+    port = words[words.index("--listen") + 1]
+    assert f":{port}/metrics" in compose["services"]["lag"]["healthcheck"]["test"][-1]
+    assert f"cradle lag --listen {port}`" in (ROOT / "docs" / "operating.md").read_text()
+
+
 def test_the_stage_with_the_gpu_has_the_engines_that_use_it(compose: dict[str, Any]) -> None:
     services = compose["services"]
     assert services["embed"]["build"]["args"] == {"CONSTRAINTS": "torch"}
