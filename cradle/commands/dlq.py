@@ -77,8 +77,8 @@ def redrive(  # noqa: PLR0917 (typer passes each by its name)
 ) -> None:
     """Send dead letters back to the stage that failed, once the cause is mended.
 
-    With a filter: all that are dead, and those under way, in case their redrive was cut off. Exit code 1 if one was
-    refused.
+    With a filter: all that are dead, and those under way, in case their redrive
+    was cut off. Exit code 1 if one was refused.
     """
     answers = run_to_end(_redrive(ids or [], (job, code, stage, customer), dry_run))
     refused = [answer for answer in answers if answer.refused is not None]

@@ -19,7 +19,8 @@ def doctor(
 ) -> None:
     """Check each dependency, and say how to mend one that is away.
 
-    It also tells what stages of this machine wait for, and which topics lose records before they are read.
+    It also tells what stages of this machine wait for, and which topics lose
+    records before they are read.
     """
     if settings:
         _show_settings(json)

@@ -35,8 +35,9 @@ def lag(
 ) -> None:
     """Show what waits before each stage: how many records, how old, how fast they go, and who has them.
 
-    It works while no consumer runs. A partition is stuck where records wait and nothing was committed for longer than
-    the stage's `stuck` time. Jobs under way follow, with their documents by stage.
+    It works while no consumer runs. A partition is stuck where records wait and
+    nothing was committed for longer than the stage's `stuck` time. Jobs under
+    way follow, with their documents by stage.
     """
     run_to_end(_lag(watch and not json, seconds, listen, json))
 

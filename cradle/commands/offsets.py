@@ -22,9 +22,7 @@ def offsets() -> None:
 @app.command("reset")
 def reset(  # noqa: PLR0917 (typer passes each by its name)
     group: Annotated[str, typer.Argument(metavar="GROUP", help="A stage: its consumer group bears its name.")],
-    to: Annotated[
-        str, typer.Option(metavar="TIME|earliest|latest|OFFSET", help="2026-01-31T12:00 (UTC), an end, or an offset.")
-    ],
+    to: Annotated[str, typer.Option(metavar="WHERE", help="2026-01-31T12:00 (UTC), earliest, latest, or an offset.")],
     topic: Annotated[str | None, typer.Option(help="Only this topic.")] = None,
     partition: Annotated[int | None, typer.Option(min=0, help="Only this partition.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")] = False,

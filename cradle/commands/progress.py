@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from cradle.commands.terminal import err, note
@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 
 STILL_SECONDS = 10.0
 """After this long without any change a person may wonder whether consumers run at all."""
-
-
-class Display(Protocol):
-    def seen(self, view: "JobView") -> None:
-        """Takes the newest state of the job."""
 
 
 async def watch_job(job: UUID, adapters: "Adapters", *, seconds: float | None = None, quiet: bool = False) -> None:
@@ -54,6 +49,7 @@ class _Silent:
         self.view: JobView | None = None
 
     def seen(self, view: "JobView") -> None:
+        """Takes the newest state of the job."""
         if self.view is None or (view.state, view.outcomes) != (self.view.state, self.view.outcomes):
             self.moved_at = time.monotonic()
         self.view = view
@@ -64,7 +60,7 @@ class _Silent:
 
 
 class _Bars(_Silent):
-    """Redraws a few lines on stderr; where that is no terminal, prints each change of state once."""
+    """Redraws a few lines on stderr, which is a terminal."""
 
     def __init__(self, flow: "Topology") -> None:
         from rich.live import Live

@@ -18,7 +18,8 @@ def reconcile(
 ) -> None:
     """Find work that was lost with a topic, a broker's disk or a restored ledger, and have it done again.
 
-    Safe while the stages run, and as often as you like. Exit code 1 if something can only come from the upstream.
+    Safe while the stages run, and as often as you like. Exit code 1 if
+    something can only come from the upstream.
     """
     from operations.reconcile.reconciling import report
 

@@ -20,15 +20,19 @@ if TYPE_CHECKING:
 
 
 def run(
-    stages: Annotated[list[str] | None, typer.Argument(metavar="[STAGE]...", show_default=False)] = None,
+    stages: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[STAGE]...", help="`cradle topics show` draws them.", show_default=False),
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every stage, each in processes of its own.")] = False,
     workers: Annotated[int, typer.Option(min=1, max=64, help="With --all: processes a stage.")] = 1,
     json: Annotated[bool, typer.Option("--json", help="Log JSON lines on a terminal too.")] = False,
 ) -> None:
     """Consume: run stages until SIGTERM, then drain.
 
-    `cradle run chunk` runs one stage in this process; start it again elsewhere to share its work. `cradle run --all`
-    watches over one process a stage and starts crashed ones again.
+    `cradle run chunk` runs one stage in this process; start it again elsewhere
+    to share its work. `cradle run --all` watches over one process a stage and
+    starts those again that crash or hang.
     """
     from cradle.flow import read_flow
     from cradle.logs import configure_logs

@@ -19,8 +19,8 @@ def verify(
 ) -> None:
     """Compute a job's Merkle roots again, from its sealed parts and its image, and compare. Exit code 1 if one differs.
 
-    A difference is named by its first stage, document and chunk. With a job of other parameters, which may differ, it
-    says how many chunks did.
+    A difference is named by its first stage, document and chunk. With a job of
+    other parameters, which may differ, it says how many chunks did.
     """
     report = run_to_end(_verify(job, against))
     print_json(report) if json else _tell(report)

@@ -1,13 +1,17 @@
 """`cradle --help` is quick, complete, and opens nothing; nobody else ships our names."""
 
+import inspect
 import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from cradle.commands import app
@@ -36,7 +40,10 @@ def test_importing_the_commands_loads_nothing_heavy() -> None:
 def test_help_lists_every_command() -> None:
     done = CliRunner().invoke(app, ["--help"])
     assert done.exit_code == 0
-    commands = "up down doctor customer ingest jobs job wait run lag topics search erase sweep secrets"
+    commands = (
+        "up down doctor customer ingest jobs job wait run lag topics search erase sweep secrets "
+        "dlq replay verify reconcile cancel offsets"
+    )
     missing = [name for name in commands.split() if f" {name} " not in done.output]
     assert not missing
 
@@ -44,12 +51,27 @@ def test_help_lists_every_command() -> None:
 @pytest.mark.parametrize(
     "words",
     ["up", "down", "doctor", "customer add", "customer show", "ingest", "jobs", "job", "wait", "run", "lag",
-     "topics show", "topics apply", "search", "erase", "sweep", "secrets init"],
+     "topics show", "topics apply", "search", "erase", "sweep", "secrets init", "dlq list", "dlq show", "dlq redrive",
+     "dlq discard", "replay", "verify", "reconcile", "cancel", "offsets reset"],
 )  # fmt: skip
 def test_every_command_takes_json_and_says_what_it_does(words: str) -> None:
     done = CliRunner().invoke(app, [*words.split(), "--help"])
     assert done.exit_code == 0
     assert "--json" in done.output
+
+
+def every_command(group: Any, *words: str) -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        yield " ".join((*words, name)), command
+        if hasattr(command, "commands"):
+            yield from every_command(command, *words, name)
+
+
+@pytest.mark.parametrize(("words", "command"), [*every_command(typer.main.get_command(app))])
+def test_help_is_not_broken_twice_in_80_columns(words: str, command: Any) -> None:
+    """Typer joins the lines of the first paragraph alone; those of the others stand as they are written."""
+    _, *others = inspect.cleandoc(command.help).split("\n\n")
+    assert [line for text in others for line in text.splitlines() if len(line) > 78] == []
 
 
 @pytest.mark.parametrize("words", [["--help"], ["topics", "--help"], ["topics", "show"], ["topics", "show", "--json"]])
