@@ -28,8 +28,14 @@ def partitions(worker: Worker) -> frozenset[int]:
 
 
 async def until_shared_out(workers: Sequence[Worker]) -> None:
-    """Until every member has a partition in one and the same generation."""
-    await until(lambda: all(map(partitions, workers)) and len(set(map(generation, workers))) == 1)
+    """Until every member has one partition, no two the same, in one and the same generation."""
+
+    def is_shared_out() -> bool:
+        shares = [partitions(worker) for worker in workers]
+        one_each = all(len(share) == 1 for share in shares) and len(set(shares)) == len(workers)
+        return one_each and len(set(map(generation, workers))) == 1
+
+    await until(is_shared_out)
 
 
 async def test_work_of_ten_poll_intervals_costs_no_rebalance_and_no_second_delivery(kafka_url: str) -> None:

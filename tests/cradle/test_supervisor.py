@@ -24,10 +24,11 @@ def child(code: str, folder: Path) -> Child:
 
 
 async def until_started(folder: Path, count: int) -> list[int]:
+    """Their process ids, the first started first."""
     async with asyncio.timeout(DEADLINE):
-        while len(started := [int(file.name) for file in folder.iterdir()]) < count:
+        while len(started := [*folder.iterdir()]) < count:
             await asyncio.sleep(0.02)
-    return started
+    return [int(file.name) for file in sorted(started, key=lambda file: file.stat().st_mtime_ns)]
 
 
 def test_a_crash_is_forgiven_after_ten_minutes() -> None:
