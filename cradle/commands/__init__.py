@@ -37,6 +37,8 @@ class _Commands(TyperGroup):
         except KeyboardInterrupt:
             err.print("[dim]interrupted[/dim]")
             raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            raise  # the reader left, as `head` does: typer ends without a word
         except Exception as error:
             if debugging() or type(error).__module__.partition(".")[0] in TYPER_MODULES:
                 raise

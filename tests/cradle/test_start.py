@@ -1,5 +1,6 @@
 """`cradle --help` is quick, complete, and opens nothing; nobody else ships our names."""
 
+import errno
 import inspect
 import os
 import subprocess
@@ -84,6 +85,17 @@ def test_a_reader_that_leaves_early_is_no_error(words: list[str]) -> None:
         )
     assert done.stderr == b""
     assert done.returncode in (0, 1)
+
+
+def test_a_reader_that_leaves_midway_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where `--help` goes through `head`: typer writes a last line after the reader has gone."""
+
+    def write(*_: object, **__: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("typer._click.decorators.echo", write)
+    done = CliRunner().invoke(app, ["run", "--help"])
+    assert (done.exit_code, done.stderr) == (1, "")
 
 
 def test_no_dependency_ships_one_of_our_top_level_names() -> None:
