@@ -1,3 +1,5 @@
+"""The ports' side of `bake`: a job's parts are fetched in order, and the image built in a worker thread."""
+
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing

@@ -1,3 +1,5 @@
+"""The ports' side of `pack`: each message becomes one sealed part."""
+
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Final, cast

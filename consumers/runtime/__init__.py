@@ -1,7 +1,14 @@
 """Delivery: polls, opens, skips, publishes, seals, records, commits, retries, dead-letters. Knows no stage.
 
-One concern a file, in the order of a poll: `worker` polls and commits, `delivery` takes the steps, `opening` opens and
-skips, `attempts` runs the stage, `settling` and `dead_letters` seal what it made, `offsets` says what may be committed.
+One concern a file, in the order of a poll:
+
+- `consuming` and `worker` poll and commit, `delivery` takes the steps, `opening` opens and skips;
+- `lanes` and `attempts` run the stage, `isolation` and `cell` run alone what a worker may have died of;
+- `settling` and `dead_letters` seal what it made, `offsets` says what may be committed.
+
+What is not finished with its poll: `parking` keeps what the stage holds, `backlog` all that was read and not finished.
+When to stop: `waiting` for a dependency, `storms` of failures, `watchdog` for a hang. Beside the polls, `announcing`,
+`forgetting` and `measuring` do what any process may; `health`, `metrics` and `ownership` tell how it stands.
 """
 
 from consumers.runtime.contract import (

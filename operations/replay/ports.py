@@ -1,3 +1,5 @@
+"""What it takes to replay."""
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
