@@ -41,10 +41,10 @@ class Backlog:
         self._next_turn = 0.0
 
     def read(self, poll: list[StoredRecord]) -> Offer:
-        """A new poll."""
+        """A new poll, behind what is kept back, if anything is: it would overtake its lanes."""
         self._more_waits = len(poll) >= self._options.read_ahead
         self._let_go(self.offsets.read(poll))
-        return Offer(poll, self.parking.lanes)
+        return Offer([*self._kept_back, *poll], self.parking.lanes)
 
     def again(self, now: float) -> Offer | None:
         """What is left of earlier polls, where its time has come.
@@ -63,7 +63,7 @@ class Backlog:
 
     def keep(self, offer: Offer, delivered: Delivered, now: float) -> None:
         """Takes in what became of a delivery. What went to another worker meanwhile is not kept."""
-        if offer.turn:
+        if offer.turn and delivered.away is None:  # else it is due as soon as the wait is over, which nothing else ends
             self._next_turn = now + (now - self._turn_began) * READING_SHARE / (1 - READING_SHARE)
         self.offsets.finish(delivered.finished)
         self.parking.finish(delivered.finished)
@@ -80,13 +80,14 @@ class Backlog:
         self.offsets.forget(partitions)
         self._let_go(partitions)
 
-    def fetch(self, now: float) -> dict[str, int]:
+    def fetch(self, now: float, *, waiting: bool = False) -> dict[str, int]:
         """How long the next fetch may wait for a record, and how many it may bring: aiokafka's options.
 
-        Behind parked records many are read at a time: most of them only queue, and others come after them.
+        Behind parked records many are read at a time: most of them only queue, and others come after them. `waiting`:
+        none of them can be delivered now, due or not.
         """
         options = self._options
-        due = self.parking.next_due
+        due = None if waiting else self.parking.next_due
         if due is None:
             return {"timeout_ms": int(options.poll_wait * 1000), "max_records": options.poll_records}
         seconds = min(options.poll_wait, max(0.0, due - now))

@@ -59,6 +59,7 @@ class Worker:
         self._ownership = Ownership(worker_name(stage, options.instance))
         self._backlog = Backlog(options)
         self._crowded: set[TopicPartition] = set()
+        self._noted: Offer | None = None
         self._stopping = False
         note = WaitNote(options.waiting_notes, stage) if options.waiting_notes else None
         self._waiting = Waiting(self.health, self.metrics, seconds=options.retry_seconds, note=note)
@@ -120,7 +121,8 @@ class Worker:
     async def _on_poll(self, records: tuple[Any, ...]) -> None:
         if self._stopping:
             return
-        await self._deliver(self._backlog.read([stored(record) for record in records]))
+        noted, self._noted = self._noted, None  # none of a first poll, which may begin before polls are watched
+        await self._deliver(noted or self._backlog.read([stored(record) for record in records]))
 
     async def _deliver(self, offer: Offer) -> None:
         self._poll = asyncio.create_task(self._deliver_and_commit(offer))
@@ -179,6 +181,8 @@ class Worker:
         offer = self._backlog.again(time.monotonic())
         if offer is not None:
             await self._deliver(offer)
+        elif not self._backlog.offsets:
+            self._waiting.end()  # what could not pass went to another worker, and nothing else is left to try
 
     def _make_room(self) -> None:
         """While too much is parked, nothing more is read of where it came from."""
@@ -202,6 +206,14 @@ class Worker:
             self.health.beat()
             await asyncio.sleep(0.1)
 
+    async def _noting(self, polling: Coroutine[Any, Any, Any]) -> Any:
+        """Notes a poll in the very step in which the client gives it out. Were partitions lost in between, their older
+        records would be forgotten and these noted, and what is committed would pass over the older ones."""
+        found = await polling
+        if records := [stored(record) for records in found.values() for record in records]:
+            self._noted = self._backlog.read(records)
+        return found
+
     async def _beating(self, polling: Coroutine[Any, Any, Any]) -> Any:
         """Waits for a poll. It takes long while the group shares out its partitions anew: that is no hang."""
         task = asyncio.ensure_future(polling)
@@ -221,9 +233,9 @@ class Worker:
             await self._say_whose()
             self._waiting.pause(consumer)
             self._make_room()
-            options |= self._backlog.fetch(time.monotonic())
+            options |= self._backlog.fetch(time.monotonic(), waiting=not self._waiting.over)
             try:
-                found = await self._beating(getmany(*partitions, **options))
+                found = await self._beating(self._noting(getmany(*partitions, **options)))
             except UnicodeDecodeError:  # FastStream would begin anew at once, and for ever
                 read_any_header_name()
             except KafkaError as error:  # FastStream would sleep, and nobody would hear of it

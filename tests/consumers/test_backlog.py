@@ -86,3 +86,30 @@ def test_what_moves_to_another_worker_is_forgotten_also_while_it_is_delivered() 
     backlog.forget([("ingest", 0)])
     backlog.keep(second, held(second), now=0)
     assert (len(backlog.parking), len(backlog.offsets), backlog.again(9)) == (0, 0, None)
+
+
+def test_a_new_poll_does_not_overtake_what_is_kept_back() -> None:
+    backlog = Backlog(OPTIONS)
+    backlog.keep(backlog.read(records(0, 1)), Delivered(), now=0)  # a storm has just ended: nothing is waited for
+    offer = backlog.read(records(2))
+    assert offsets(offer) == [0, 1, 2]
+    backlog.keep(offer, finished(offer), now=0)
+    assert backlog.again(0) is None
+
+
+def test_what_is_parked_is_tried_first_when_a_wait_is_over_however_much_is_still_to_be_read() -> None:
+    """A poll that only queues would end the wait, though its dependency is away."""
+    backlog = Backlog(OPTIONS)
+    offer = backlog.read(records(*range(8)))
+    backlog.keep(offer, held(offer, seconds=0), now=0)
+    turn = backlog.again(1)
+    assert turn is not None
+    backlog.keep(turn, Delivered(away=Retryable("dependency.away", name="S3")), now=5)
+    assert offsets(backlog.again(5.5)) == [0, 1]
+
+
+def test_a_fetch_waits_for_records_while_nothing_that_is_due_can_be_delivered() -> None:
+    backlog = Backlog(OPTIONS)
+    offer = backlog.read(records(0))
+    backlog.keep(offer, held(offer), now=0)
+    assert backlog.fetch(0.9, waiting=True)["timeout_ms"] == 200

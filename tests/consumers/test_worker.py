@@ -219,6 +219,56 @@ async def test_a_partition_that_is_lost_is_let_go(broker_url: str) -> None:
             await worker.stop()
 
 
+async def test_a_rebalance_between_a_fetch_and_its_delivery_commits_nothing_past_what_is_unfinished(
+    broker_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holding = True
+    done: list[str] = []
+
+    async def hold_the_first(inputs: Sequence[Received[Any]]) -> AsyncIterator[Outcome]:
+        for one in inputs:
+            if holding:
+                yield Held(one, 60)
+            else:
+                done.append(one.message.document.path)
+                yield Done(one)
+
+    async with opened_bench(broker_url) as bench:
+        await bench.publish(2)
+        worker = bench.worker(hold_the_first)
+        await worker.start()
+        await until(lambda: len(worker._backlog.parking) == 2)
+        holding = False
+        beating = worker._beating
+
+        async def rebalanced(polling: Any) -> Any:
+            found = await beating(polling)
+            if found:
+                worker._lose({(bench.topic, 0)})
+            return found
+
+        monkeypatch.setattr(worker, "_beating", rebalanced)
+        await bench.publish(3, first=2)
+        await until(lambda: len(done) == 3)
+        await worker.stop()
+        assert await bench.behind() == 5
+
+
+async def test_a_wait_ends_when_its_messages_went_to_another_worker(broker_url: str) -> None:
+    async def needs_it(inputs: Sequence[Received[Any]]) -> AsyncIterator[Outcome]:
+        raise Retryable("dependency.away", name="PostgreSQL")
+        yield
+
+    async with opened_bench(broker_url) as bench:
+        await bench.publish(3)
+        worker = bench.worker(needs_it)
+        await worker.start()
+        await until(lambda: worker.health.waits != ())
+        worker._lose({(bench.topic, 0)})
+        await until(lambda: worker.health.ready)
+        await worker.stop()
+
+
 async def test_a_dependency_away_shows_in_readyz_and_the_stage_resumes_by_itself(broker_url: str) -> None:
     away = True
 
