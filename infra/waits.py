@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import json
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ class WaitNote:
     """One stage's note. A disk that takes none costs the note only."""
 
     def __init__(self, folder: Path, stage: str) -> None:
-        self._path = folder / f"{stage}-{os.getpid()}.json"
+        self._path = folder / f"{stage}@{socket.gethostname()}-{os.getpid()}.json"  # containers share folders, and pids
         self._stage = stage
         self._file: BinaryIO | None = None
 
@@ -70,7 +71,7 @@ def _read(path: Path) -> Iterator[Wait]:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            stage = path.stem.rpartition("-")[0]
+            stage = path.name.partition("@")[0]
             yield from [Wait(stage, *told) for told in json.loads(file.read())]
         else:
             path.unlink(missing_ok=True)  # of a process that is gone

@@ -4,7 +4,6 @@ Documents are submitted a little ahead of what is done, so that every fault meet
 """
 
 import asyncio
-import json
 import shutil
 import sys
 import tempfile
@@ -19,7 +18,7 @@ import psycopg
 from aiokafka.errors import KafkaError
 
 from tests.chaos.checker import Evidence, Verdict, check
-from tests.chaos.documents import ARCHIVE, Fact, Source, save_facts, sources
+from tests.chaos.documents import ARCHIVE, Source, save_facts, sources
 from tests.chaos.faults import Faults
 from tests.chaos.plan import Fault, Kind
 from tests.chaos.wire import Wire, submission
@@ -226,8 +225,3 @@ def _pieces(found: Sequence[Source]) -> list[list[Source]]:
 
 def _say(line: str) -> None:
     print(f"chaos: {line}", file=sys.stderr, flush=True)
-
-
-def facts_of(file: Path) -> list[Fact]:
-    """What `save_facts` wrote: for looking at a kept campaign again."""
-    return [Fact(**fact) for fact in json.loads(file.read_text())]

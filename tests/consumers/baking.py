@@ -93,7 +93,6 @@ class Bench:
 @dataclass
 class _Jobs:
     bench: Bench
-    destroyed: bool = False
 
     async def key(self, job: UUID) -> bytes:
         return await self.bench.key(job)

@@ -22,8 +22,6 @@ from schemas.messages import EmbeddingsMade, JobCompleted
 from tests.builders.corpus import Book, book, library
 from tests.consumers.baking import CUSTOMER, NOW, Bench, ErasedBench, outcomes, parts_of
 
-COMPLETED = JobCompleted(customer=CUSTOMER, generation=1)
-
 
 async def bench_with(home: Path, books: Sequence[Book], sizes: Sequence[int] = (2,), overlap: int = 0) -> Bench:
     bench = Bench(home)

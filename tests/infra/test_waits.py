@@ -2,6 +2,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from infra.waits import Wait, WaitNote, waits_of
 from schemas.errors import Retryable
 
@@ -38,6 +40,21 @@ def test_the_note_of_a_process_that_died_does_not_count(tmp_path: Path) -> None:
     assert [*tmp_path.iterdir()] == []
 
 
+def test_hosts_that_share_the_folder_do_not_write_over_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = WaitNote(tmp_path, "chunk")
+    monkeypatch.setattr("socket.gethostname", lambda: "another-host")
+    second = WaitNote(tmp_path, "chunk")
+    first.tell([AWAY])
+    second.tell([STORM])
+    assert {wait.code for wait in waits_of(tmp_path)} == {"dependency.away", "delivery.storm"}
+    assert {wait.stage for wait in waits_of(tmp_path)} == {"chunk"}
+    second.tell([])
+    assert [wait.code for wait in waits_of(tmp_path)] == ["dependency.away"]
+    first.tell([])
+
+
 def test_a_disk_that_takes_no_note_costs_only_the_note(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     note = WaitNote(tmp_path / "file", "chunk")
@@ -49,7 +66,7 @@ def test_a_stage_of_many_processes_is_told_once(tmp_path: Path) -> None:
     first = WaitNote(tmp_path, "chunk")
     first.tell([AWAY])
     second = WaitNote(tmp_path, "chunk")
-    second._path = tmp_path / "chunk-1.json"
+    second._path = tmp_path / "chunk@another-1.json"
     second.tell([AWAY])
     assert [wait.stage for wait in waits_of(tmp_path)] == ["chunk"]
     for note in (first, second):
