@@ -40,8 +40,8 @@ log = structlog.get_logger()
 BEAT_SECONDS = 1.0
 POLL_ERROR_SECONDS = 1.0
 """Between two polls that end in an error of the client. It may never come back, so such a poll is no progress."""
-LEAVING_SECONDS = 2.0
-"""What leaving the group may take before it is asked for once more."""
+LEAVING_SECONDS = (2.0, 1.0)
+"""What leaving the group may take before it is asked for once more, and before it is given up."""
 PUTTING_DOWN_SECONDS = 1.0
 """What a poll that was cut off may take to tell the ledger what is no longer in hand."""
 
@@ -105,12 +105,16 @@ class Worker:
         self._waiting.close()
 
     async def _leave(self) -> None:
-        """aiokafka's fetcher may not hear that it is to end, if it is just giving up partitions: it is told again."""
+        """aiokafka's fetcher may not hear that it is to end, if it is just giving up partitions: it is told again. A
+        broker that does not answer is not waited for: it finds out by itself that the member is gone."""
         leaving = asyncio.ensure_future(self._broker.stop())
-        while not (await asyncio.wait({leaving}, timeout=LEAVING_SECONDS))[0]:
+        for seconds in LEAVING_SECONDS:
+            if (await asyncio.wait({leaving}, timeout=seconds))[0]:
+                await leaving
+                return
             if self._subscriber.consumer is not None:
                 self._subscriber.consumer._fetcher._fetch_task.cancel()
-        await leaving
+        leaving.cancel()
 
     @property
     def _consumer(self) -> AIOKafkaConsumer:

@@ -83,6 +83,11 @@ async def until(condition: Callable[[], Any], *, seconds: float = 30) -> None:
         await asyncio.sleep(0.02)
 
 
+async def never(inputs: Sequence[Received[Any]]) -> AsyncIterator[Outcome]:
+    raise AssertionError("nothing is published")
+    yield
+
+
 async def is_drained(bench: Bench) -> bool:
     return await bench.behind() == 0
 
@@ -419,6 +424,18 @@ async def test_stop_cuts_a_poll_that_outlasts_the_drain_and_commits_nothing_of_i
         await worker.stop()
         assert time.monotonic() - before < 5
         assert await bench.behind() == 2
+
+
+async def test_a_broker_that_does_not_answer_is_not_waited_for_at_the_end(
+    broker_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened_bench(broker_url) as bench:
+        worker = bench.worker(never)
+        await worker.start()
+        leave = worker._broker.stop
+        monkeypatch.setattr(worker._broker, "stop", asyncio.Event().wait)
+        await asyncio.wait_for(worker.stop(), 5)
+        await leave()
 
 
 async def test_a_stage_without_progress_is_no_longer_alive(broker_url: str) -> None:
