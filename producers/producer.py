@@ -14,6 +14,7 @@ from uuid import UUID
 from infra.broker import Broker, OutgoingRecord
 from infra.paths import file_url
 from infra.sources import Entry, Source
+from infra.staging.names import RAW, STAGED
 from infra.staging.sealed import SealedStaging
 from operations.jobs import OpenedJob, PinnedJobs
 from producers.batching import STAGE, Batches, batch_id
@@ -186,10 +187,10 @@ class Producer:
         try:
             sha256, size = await _digest(stream())
             document = document_id(await self._key(work), path, sha256)
-            name = await self._staging.put(work.opened.id, "raw", document, _checked(stream(), sha256))
+            name = await self._staging.put(work.opened.id, RAW, document, _checked(stream(), sha256))
         except OSError:
             raise Permanent("source.unreadable") from None
-        return DocumentReference(path=path, uri=f"staged:{name}", sha256=sha256, size=size)
+        return DocumentReference(path=path, uri=f"{STAGED}{name}", sha256=sha256, size=size)
 
     def _stream(self, data: Data) -> Callable[[], AsyncIterator[bytes]]:
         if isinstance(data, bytes):

@@ -9,14 +9,12 @@ from uuid import UUID
 from consumers.runtime.contract import Output, Refused
 from engines.extraction import Probe
 from infra.ledger import DocumentState, JobState, JobView, NewDocument
+from infra.staging.names import RAW, STAGED, object_name
 from schemas.errors import Permanent
 from schemas.ids import clean_path, document_id
 from schemas.messages import Document, DocumentAdmitted, DocumentReference, DocumentsSubmitted
 
-STAGED: Final = "staged:"
 SCHEMES: Final = ("file", "s3")
-RAW: Final = "raw"
-"""The kind of staged objects that holds documents as they came."""
 MAX_BYTES: Final = 256 * 1024 * 1024
 """Of one document."""
 MAX_DEPTH: Final = 8
@@ -62,7 +60,7 @@ def staged_name(reference: DocumentReference, job: UUID, key: bytes) -> str:
     """
     if reference.sha256 is None:
         raise Permanent("source.digest")
-    name = f"jobs/{job}/{RAW}/{document_id(key, reference.path, reference.sha256)}"
+    name = object_name(job, RAW, document_id(key, reference.path, reference.sha256))
     if reference.uri != STAGED + name:
         raise Permanent("source.root")
     return name

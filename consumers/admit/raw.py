@@ -7,9 +7,10 @@ from contextlib import AsyncExitStack
 from typing import Final
 from uuid import UUID
 
-from consumers.admit.core import MAX_BYTES, RAW, STAGED, Raw, root_above, staged_name
+from consumers.admit.core import MAX_BYTES, Raw, root_above, staged_name
 from consumers.runtime.contract import Ports
 from infra.parameters import Customer
+from infra.staging.names import RAW, STAGED
 from schemas.errors import Permanent
 from schemas.ids import document_id
 from schemas.messages import DocumentReference

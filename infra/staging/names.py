@@ -1,7 +1,8 @@
-"""What a staging name may look like. Every adapter checks, so that none can be made to leave its folder."""
+"""What a staging name is made of and may look like. Every adapter checks, so none can be made to leave its folder."""
 
 import re
 from typing import Final
+from uuid import UUID
 
 from schemas.errors import Permanent
 
@@ -10,6 +11,16 @@ _NAME: Final = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")
 _PREFIX: Final = re.compile(rf"(?:{_SEGMENT}/)*(?:{_SEGMENT})?")
 MAX_NAME: Final = 900
 """Characters. S3 takes 1024 bytes, a prefix of the store's own included."""
+
+RAW: Final = "raw"
+"""The kind of a job's objects that are its documents as they came."""
+STAGED: Final = "staged:"
+"""Stands before an object's name where that is a document's URI."""
+
+
+def object_name(job: UUID, kind: str, name: str) -> str:
+    """The staging name of a job's object. Raises Permanent `staging.name`."""
+    return check_name(f"jobs/{job}/{kind}/{name}")
 
 
 def check_name(name: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from uuid import UUID
 
 from infra.staging import Staging
-from infra.staging.names import check_name, check_prefix
+from infra.staging.names import check_name, check_prefix, object_name
 from schemas.sealing import STREAM_PREFIX_BYTES, seal_stream, unseal_stream
 
 
@@ -27,7 +27,7 @@ class SealedStaging:
 
         Raises Permanent `staging.name`, Retryable `dependency.away`.
         """
-        full_name = check_name(f"jobs/{job}/{kind}/{name}")
+        full_name = object_name(job, kind, name)
         plaintext = _single(data) if isinstance(data, bytes) else data
         sealed = seal_stream(
             await self._key(job),
