@@ -22,7 +22,11 @@ demo: $(VENV)/.runtime ## From documents to answers, on this machine, in about a
 
 .PHONY: test
 test: check $(if $(filter true,$(CI)),$(VENV)/.torch) ## Every check and test; CI=true lets none be skipped
+ifeq ($(CI),true)
+	@BIN=$(BIN) sh .ci/side-by-side
+else
 	@$(BIN)/pytest
+endif
 
 .PHONY: check
 check: $(VENV)/.dev ## Format, lint, types, imports, generated files

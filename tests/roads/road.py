@@ -82,10 +82,13 @@ class Road:
         return "\n".join(f"== {log.name}\n{log.read_text()}" for log in sorted(self.home.glob("*.log")))
 
     def wait_for_job(self, job: str, *, seconds: float = 120) -> dict[str, Any]:
-        """The job's report once it is baked or failed."""
+        """The job's report once it is baked or failed. One process waits: a new one for each look would cost a core."""
         report: dict[str, Any] = {}
+        deadline = time.monotonic() + seconds
 
         def settled() -> bool:
+            left = max(1, round(deadline - time.monotonic()))
+            self.run("wait", job, "--timeout", str(left), ok=False, timeout=left + 60)
             report.update(self.json("job", job))
             return report["state"] in ("baked", "failed")
 

@@ -4,10 +4,14 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from cradle.flow import read_flow
 from infra.broker import open_broker
 from infra.local import stack
 from tests.roads.road import CUSTOMER, Road, wait_until
+
+pytestmark = pytest.mark.apart
 
 FLOW = read_flow()
 

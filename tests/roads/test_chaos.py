@@ -19,6 +19,8 @@ from tests.chaos.plan import FEWEST_OTHERS, OTHERS, Kind, plan
 from tests.chaos.report import to_markdown
 from tests.conftest import require
 
+pytestmark = pytest.mark.apart
+
 SEED = 20261123
 OURS = (
     "cradle",

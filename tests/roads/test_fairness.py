@@ -22,6 +22,8 @@ from infra.paths import file_url
 from schemas.ids import job_id
 from tests.roads.road import STAGES, Road
 
+pytestmark = pytest.mark.apart
+
 LONG = os.environ.get("CRADLE_LONG") == "1"
 FEW = 20
 ALONE = 3

@@ -29,6 +29,8 @@ import asyncio, dataclasses, os, signal, sys
 import consumers.app, consumers.runtime.cell, cradle.commands.run, cradle.flow, schemas.topology
 from cradle.commands import main
 
+pytestmark = pytest.mark.apart
+
 schemas.topology.GRACE_SECONDS = {GRACE}
 factory, read_flow = consumers.app.stage_factory, cradle.flow.read_flow
 open_cell, child = consumers.runtime.cell.open_cell, cradle.commands.run._child

@@ -26,6 +26,8 @@ from infra.local.processes import HOST, free_port
 from tests.roads.road import CUSTOMER, STAGES, Road, wait_until
 from tests.roads.services import OwnServices, outage_seconds, own_services
 
+pytestmark = pytest.mark.apart
+
 DOCUMENTS = 60
 SECONDS_TO_RECOVER = 25
 """Within which every stage has to go on once its dependency is back: at most one longest wait, and a poll."""

@@ -38,6 +38,8 @@ ILLNESS = """
 import os, signal, sys
 from pathlib import Path
 
+pytestmark = pytest.mark.apart
+
 ill = Path(__file__).parent
 
 def handed(name):

@@ -27,7 +27,7 @@ from infra.local.postgres import EmbeddedPostgres, _program
 from tests.conftest import ROOT, require
 from tests.roads.road import CUSTOMER, STAGES, Road, wait_until
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.apart]
 T = TypeVar("T")
 
 DOCUMENTS = 12

@@ -16,6 +16,8 @@ from infra.broker import open_broker
 from infra.local import stack
 from tests.roads.road import CUSTOMER, STAGES, Road
 
+pytestmark = pytest.mark.apart
+
 FAKE = {"embedding_config": {"model": "fake"}, "chunking_config": {"max_tokens": 64, "overlap_tokens": 8}}
 COARSE = {**FAKE, "chunking_config": {"max_tokens": 128, "overlap_tokens": 0}}
 DOCUMENTS = {
