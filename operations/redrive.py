@@ -141,7 +141,7 @@ async def _tell_ledger(letter: Letter, job: UUID, mail: Mail) -> bool:
     """Whether the message is to be worked on. Raises Permanent `job.erased`."""
     mark, now = letter.mark, mail.clock()
     if mark.number == 0:
-        return await mail.ledger.redrive(mark.stage, mark.message, job=job, now=now)
+        return await mail.ledger.redrive(mark.stage, mark.message, job=job, now=now, document=letter.document)
     if letter.document is None:
         raise Permanent("letter.forged")
     if await mail.ledger.outcomes(mark.stage, [letter.id]):  # sent back before, and dealt with

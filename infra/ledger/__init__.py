@@ -286,9 +286,13 @@ class Ledger(Protocol):
 
     # -- mending ----------------------------------------------------------------------------------------------------
 
-    async def redrive(self, stage: str, message: UUID, *, job: UUID, now: datetime) -> bool:
+    async def redrive(
+        self, stage: str, message: UUID, *, job: UUID, now: datetime, document: str | None = None
+    ) -> bool:
         """A failed unit is open again, its document too unless another of its messages failed, and the job PROCESSING
         (OPEN without a manifest), so that its next completion is the next generation. What is to be baked is withdrawn.
+
+        `document`: whose unit it is, should the ledger have forgotten it.
 
         A failed announcement (`bake`) makes the job COMPLETE again, of the same generation. Of no job (NO_JOB) only the
         outcome is dropped. True if the message is now to be worked on: also where it was open already, so that a crash

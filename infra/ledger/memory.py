@@ -207,7 +207,9 @@ class MemoryLedger:
         held.strikes += 1
         return held.strikes
 
-    async def redrive(self, stage: str, message: UUID, *, job: UUID, now: datetime) -> bool:
+    async def redrive(
+        self, stage: str, message: UUID, *, job: UUID, now: datetime, document: str | None = None
+    ) -> bool:
         if job not in self._jobs:
             return self._forget_failure(None, stage, message)
         mended = self._living(job, now)
@@ -217,6 +219,7 @@ class MemoryLedger:
         if work.finished and work.code is None:
             return False
         if not work.open:
+            work.document = work.document or document
             self._reopen(mended, stage, work)
         self._resume(mended)
         return True

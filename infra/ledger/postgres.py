@@ -7,7 +7,7 @@ It takes the same few round trips for one outcome as for hundreds.
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -100,14 +100,16 @@ class PostgresLedger:
         return int(row["strikes"])
 
     @tried_again
-    async def redrive(self, stage: str, message: UUID, *, job: UUID, now: datetime) -> bool:
+    async def redrive(
+        self, stage: str, message: UUID, *, job: UUID, now: datetime, document: str | None = None
+    ) -> bool:
         async with self._database.transaction() as statements:
             standing = await _lock_job(statements, job, now)
             if standing is None:
                 return await _forget_failure(statements, stage, message)
             if stage == BAKE:
                 return await _redrive_announcement(statements, job, message, standing)
-            return await _redrive_unit(statements, stage, message, job)
+            return await _redrive_unit(statements, stage, message, job, document)
 
     @tried_again
     async def readmit(self, job: UUID, documents: Sequence[str], *, event: UUID, now: datetime) -> None:
@@ -401,10 +403,11 @@ async def _unit(statements: Statements, stage: str, message: UUID) -> _Unit:
     return _Unit(**rows[0]) if rows else _Unit()
 
 
-async def _redrive_unit(statements: Statements, stage: str, message: UUID, job: UUID) -> bool:
+async def _redrive_unit(statements: Statements, stage: str, message: UUID, job: UUID, document: str | None) -> bool:
     unit = await _unit(statements, stage, message)
     if unit.done:
         return False
+    unit = replace(unit, document=unit.document or document)
     await _resume(statements, job, await _reopen(statements, stage, message, job, unit))
     return True
 
@@ -426,11 +429,12 @@ async def _reopen(statements: Statements, stage: str, message: UUID, job: UUID, 
     change: Counter[str] = Counter()
     if unit.opened and not unit.finished:
         return change
-    await statements.fetch("reopen_unit", stage=stage, message=message, job=job)
+    await statements.fetch("reopen_unit", stage=stage, message=message, job=job, document=unit.document)
     change["open_work"] += 1
     if unit.finished:
         await statements.fetch("uncount", job=job, stage=stage, items=unit.items)
     if unit.document is not None:
+        await statements.fetch("hear_of_documents", jobs=[job], ids=[unit.document])
         about = {"job": job, "document": unit.document, "stage": stage, "code": unit.code}
         change.update(*await statements.fetch("reopen_document", **about))
     return change

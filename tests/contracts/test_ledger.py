@@ -680,6 +680,30 @@ class TestRedrive:
         view = await ledger.job(job)
         assert (view.state, view.generation, view.open_work) == (JobState.COMPLETE, 2, 0)
 
+    async def test_a_forgotten_unit_is_its_document_s_again(self, ledger: Ledger) -> None:
+        """It fails once more after the redrive, and passes after a second one: then its document is not failed."""
+        job = await opened(ledger)
+        await submit(ledger, job, met("a"), manifest=1)
+        forgotten = uuid4()
+        assert await ledger.redrive("embed", forgotten, job=job, now=NOW, document="a")
+        assert WorkRow(forgotten, "embed", "a", True, False, None) in await ledger.work(job)
+        await ledger.record("embed", [Outcome(forgotten, job, "a", code="engine.weights")], now=NOW)
+        assert [row.state for row in await ledger.documents(job)] == ["failed"]
+        assert await ledger.redrive("embed", forgotten, job=job, now=LATER, document="a")
+        assert [row.state for row in await ledger.documents(job)] == ["open"]
+        await ledger.record("embed", [Outcome(forgotten, job, "a")], now=LATER)
+        assert (await ledger.job(job)).open_work == 1
+
+    async def test_what_failed_before_its_job_was_known_can_be_redriven(self, ledger: Ledger) -> None:
+        """A ledger that was restored to a time before the job."""
+        job, message = uuid4(), uuid4()
+        await ledger.record("chunk", [Outcome(message, job, "a", code="job.unknown")], now=NOW)
+        await opened(ledger, id=job)
+        assert await ledger.redrive("chunk", message, job=job, now=LATER, document="a")
+        assert (await ledger.job(job)).open_work == 1
+        await ledger.record("chunk", [Outcome(message, job, "a")], now=LATER)
+        assert (await ledger.job(job)).open_work == 0
+
     async def test_an_opener_that_is_recorded_late_opens_nothing_twice(self, ledger: Ledger) -> None:
         job = await opened(ledger)
         messages = await submit(ledger, job, met("a"), manifest=1)
@@ -800,6 +824,16 @@ class TestReadmission:
         assert (await ledger.documents(job))[1] == DocumentRow("b", DocumentState.DONE, b"anew", None, None)
         await ledger.readmit(job, ["b"], event=event, now=LATER)  # called again by someone who crashed long ago
         assert await ledger.job(job) == view
+
+    async def test_a_late_outcome_leaves_an_awaited_document_its_path(self, ledger: Ledger) -> None:
+        """A worker was at it when it was forgotten; the event that brings it again may be lost as well."""
+        job = await opened(ledger)
+        messages = await submit(ledger, job, met("a"), manifest=1)
+        await ledger.readmit(job, ["a"], event=uuid4(), now=NOW)
+        before = await ledger.awaited(job)
+        assert [row.sealed_path for row in before] == [b"sealed a"]
+        await ledger.record("chunk", [Outcome(messages["a"], job, "a", opens=(Unit(uuid4(), "embed", "a"),))], now=NOW)
+        assert await ledger.awaited(job) == before
 
     async def test_documents_to_be_met_again_are_awaited_with_their_paths(self, ledger: Ledger) -> None:
         job = await opened(ledger)

@@ -16,10 +16,11 @@ FOR UPDATE;
 
 -- name: reopen_unit
 -- Opens a unit that failed, or that nobody opened, or of which nobody heard.
-INSERT INTO ledger.work AS unit (message, stage, job, source)
-VALUES (%(message)s, %(stage)s, %(job)s, %(message)s)
+INSERT INTO ledger.work AS unit (message, stage, job, document, source)
+VALUES (%(message)s, %(stage)s, %(job)s, %(document)s, %(message)s)
 ON CONFLICT (message, stage) DO UPDATE
-    SET source = coalesce(unit.source, excluded.source), finished_at = NULL, items = 0, code = NULL;
+    SET source = coalesce(unit.source, excluded.source), document = coalesce(unit.document, excluded.document),
+        finished_at = NULL, items = 0, code = NULL;
 
 -- name: reopen_document
 -- The document has one open unit more. A failure that was this unit's goes; another unit's takes its place, if there is

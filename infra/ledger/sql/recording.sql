@@ -61,7 +61,7 @@ ON CONFLICT (job, id) DO NOTHING;
 WITH changed AS (
     UPDATE ledger.documents AS document
     SET met = document.met OR move.introduced,
-        sealed_path = CASE WHEN document.met THEN document.sealed_path ELSE move.sealed_path END,
+        sealed_path = CASE WHEN move.introduced AND NOT document.met THEN move.sealed_path ELSE document.sealed_path END,
         member = CASE WHEN document.met OR document.met_before THEN document.member ELSE move.member END,
         archive = CASE WHEN document.met THEN document.archive ELSE move.archive END,
         code = coalesce(document.code, CASE WHEN NOT document.met THEN move.refusal END, move.failure),
