@@ -12,8 +12,11 @@ from cradle.commands.terminal import show as show_table
 from schemas.errors import CradleError
 
 if TYPE_CHECKING:
+    from infra.broker import Broker
+    from infra.ledger import Ledger
     from operations.dead_letters import Found, Letter, Wanted
     from operations.redrive import Redriven
+    from schemas.topology import Topology
 
 app = typer.Typer(help="Dead letters: what could not pass, and why.", no_args_is_help=True)
 
@@ -170,7 +173,9 @@ async def _discard(ids: list[UUID], by: Filter, dry_run: bool) -> "list[Letter]"
         return await discard_letters(letters, ledger=ledger, clock=clock, dry_run=dry_run)
 
 
-async def _chosen(ids: list[UUID], by: Filter, broker: Any, ledger: Any, topology: Any) -> "list[Letter]":
+async def _chosen(
+    ids: list[UUID], by: Filter, broker: "Broker", ledger: "Ledger", topology: "Topology"
+) -> "list[Letter]":
     """Raises CradleError `letter.choice` unless there are either ids or a filter."""
     from operations.dead_letters import Wanted, find_by_id, find_letters
 
