@@ -259,27 +259,25 @@ async def open_producer(
         yield await exits.enter_async_context(producer)
 
 
-@asynccontextmanager
-async def open_mail(settings: Settings) -> AsyncIterator["Mail"]:
+async def open_mail(adapters: Adapters) -> "Mail":
     """What it takes to send dead letters back."""
     from operations.redrive import Mail
 
     flow = read_flow()
-    async with open_adapters(settings) as adapters:
-        jobs = await _pinned_jobs(adapters, flow)
-        yield Mail(
-            broker=await adapters.broker(),
-            ledger=await adapters.ledger(),
-            keys=await adapters.keys(),
-            topology=flow,
-            open_job=jobs.open,
-            clock=clock,
-            entropy=os.urandom,
-        )
+    jobs = await _pinned_jobs(adapters, flow)
+    return Mail(
+        broker=await adapters.broker(),
+        ledger=await adapters.ledger(),
+        keys=await adapters.keys(),
+        topology=flow,
+        open_job=jobs.open,
+        clock=clock,
+        entropy=os.urandom,
+    )
 
 
 async def open_replay(adapters: Adapters) -> "ReplayPorts":
-    """What a replay works with."""
+    """What it takes to replay."""
     from infra.staging.sealed import SealedStaging
     from operations.replay import ReplayPorts
 
@@ -299,7 +297,7 @@ async def open_replay(adapters: Adapters) -> "ReplayPorts":
 
 
 async def open_verify(adapters: Adapters) -> "VerifyPorts":
-    """What a proof is read from."""
+    """What it takes to verify."""
     from infra.staging.sealed import SealedStaging
     from operations.verify import VerifyPorts
 
@@ -308,27 +306,25 @@ async def open_verify(adapters: Adapters) -> "VerifyPorts":
     return VerifyPorts(await adapters.ledger(), await adapters.keys(), staging, adapters.settings.home)
 
 
-@asynccontextmanager
-async def open_bench(settings: Settings, *, dry_run: bool) -> AsyncIterator["Bench"]:
+async def open_bench(adapters: Adapters, *, dry_run: bool) -> "Bench":
     """What it takes to reconcile."""
     from infra.staging.sealed import SealedStaging
     from operations.reconcile import Bench
 
     flow = read_flow()
-    async with open_adapters(settings) as adapters:
-        jobs = await _pinned_jobs(adapters, flow)
-        staging = await adapters.staging()
-        yield Bench(
-            broker=await adapters.broker(),
-            ledger=await adapters.ledger(),
-            staging=staging,
-            unsealed=SealedStaging(staging, key=jobs.key, entropy=os.urandom),
-            key=jobs.key,
-            topology=flow,
-            clock=clock,
-            entropy=os.urandom,
-            dry_run=dry_run,
-        )
+    jobs = await _pinned_jobs(adapters, flow)
+    staging = await adapters.staging()
+    return Bench(
+        broker=await adapters.broker(),
+        ledger=await adapters.ledger(),
+        staging=staging,
+        unsealed=SealedStaging(staging, key=jobs.key, entropy=os.urandom),
+        key=jobs.key,
+        topology=flow,
+        clock=clock,
+        entropy=os.urandom,
+        dry_run=dry_run,
+    )
 
 
 async def _pinned_jobs(adapters: Adapters, flow: Topology) -> "PinnedJobs":

@@ -149,12 +149,13 @@ async def _show(letter: UUID, bytes_to: Path | None) -> dict[str, Any]:
 
 
 async def _redrive(ids: list[UUID], by: Filter, dry_run: bool) -> "list[Redriven]":
-    from cradle.compose import open_mail
+    from cradle.compose import open_adapters, open_mail
     from cradle.settings import load_settings
     from operations.dead_letters import LetterState
     from operations.redrive import redrive as redrive_letters
 
-    async with open_mail(load_settings()) as mail:
+    async with open_adapters(load_settings()) as adapters:
+        mail = await open_mail(adapters)
         letters = await _chosen(ids, by, mail.broker, mail.ledger, mail.topology)
         if not ids:
             letters = [one for one in letters if one.state in (LetterState.DEAD, LetterState.REDRIVEN)]

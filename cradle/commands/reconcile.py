@@ -33,12 +33,12 @@ def reconcile(
 
 
 async def _reconcile(job: UUID | None, dry_run: bool) -> "Reconciled":
-    from cradle.compose import open_bench
+    from cradle.compose import open_adapters, open_bench
     from cradle.settings import load_settings
     from operations.reconcile import reconcile as reconcile_jobs
 
-    async with open_bench(load_settings(), dry_run=dry_run) as bench:
-        return await reconcile_jobs(bench, job=job)
+    async with open_adapters(load_settings()) as adapters:
+        return await reconcile_jobs(await open_bench(adapters, dry_run=dry_run), job=job)
 
 
 def _tell(done: "Reconciled", would: str) -> None:
