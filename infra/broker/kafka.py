@@ -166,12 +166,11 @@ class KafkaBroker:
                 return []
             committed = await _committed(admin, group, partitions)
         async with self._consuming() as consumer:
-            beginnings = await consumer.beginning_offsets(partitions)
-            ends = await consumer.end_offsets(partitions)
-            resumes = {p: max(beginnings[p], committed[p].offset if p in committed else 0) for p in partitions}
-            ages = await _ages(consumer, {p: offset for p, offset in resumes.items() if offset < ends[p]})
+            spans = await _spans(consumer, partitions)
+            resumes = {p: _resume(committed.get(p), span) for p, span in spans.items()}
+            ages = await _ages(consumer, resumes, spans)
         return [
-            PartitionLag(p.topic, p.partition, resumes[p], ends[p], ages.get(p, 0.0), _note(committed.get(p)))
+            PartitionLag(p.topic, p.partition, resumes[p], spans[p].end, ages.get(p, 0.0), _note(committed.get(p)))
             for p in partitions
         ]
 
@@ -418,15 +417,24 @@ def _note(committed: OffsetAndMetadata | None) -> str:
     return committed.metadata if committed is not None else ""
 
 
-async def _ages(consumer: AIOKafkaConsumer, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, float]:
-    """Seconds since the record at each offset was written."""
+def _resume(committed: OffsetAndMetadata | None, span: OffsetRange) -> int:
+    """Where the group reads on. An offset that the partition does not reach, of a broker that lost its disk, counts as
+    none: so the group's consumers take it."""
+    offset = committed.offset if committed is not None else 0
+    return span.begin if offset > span.end else max(span.begin, offset)
+
+
+async def _ages(
+    consumer: AIOKafkaConsumer, offsets: Mapping[TopicPartition, int], spans: Mapping[TopicPartition, OffsetRange]
+) -> dict[TopicPartition, float]:
+    """Seconds since the record at each offset was written; none where only a transaction's marks are left."""
+    waiting = [partition for partition, offset in offsets.items() if offset < spans[partition].end]
     ages: dict[TopicPartition, float] = {}
-    consumer.assign([*offsets])
-    for partition, offset in offsets.items():
-        consumer.seek(partition, offset)
-    async with asyncio.timeout(TIMEOUT_SECONDS):
-        for partition in offsets:
-            record = await consumer.getone(partition)
+    consumer.assign(waiting)
+    for partition in waiting:
+        consumer.seek(partition, offsets[partition])
+    for partition in waiting:
+        for record in await _fetch(consumer, partition, spans[partition].end, most=1):
             ages[partition] = max(0.0, time.time() - record.timestamp / 1000)
     return ages
 
@@ -461,12 +469,14 @@ async def _stream(
                 yield _stored(record)
 
 
-async def _fetch(consumer: AIOKafkaConsumer, partition: TopicPartition, end: int) -> list[Any]:
+async def _fetch(
+    consumer: AIOKafkaConsumer, partition: TopicPartition, end: int, *, most: int = FETCH_RECORDS
+) -> list[Any]:
     """The next records; none once the position is at the end, also where what lay before it was deleted."""
     async with asyncio.timeout(TIMEOUT_SECONDS):
         while await consumer.position(partition) < end:
             try:
-                found = await consumer.getmany(partition, timeout_ms=FETCH_MS, max_records=FETCH_RECORDS)
+                found = await consumer.getmany(partition, timeout_ms=FETCH_MS, max_records=most)
             except UnicodeDecodeError:
                 read_any_header_name()
                 continue

@@ -152,7 +152,8 @@ class MemoryBroker:
 
     def _lag_of(self, group: str, topic: str, number: int) -> PartitionLag:
         span = self._range(topic, number)
-        committed = max(span.begin, self.committed(group, topic, number))
+        committed = self.committed(group, topic, number)
+        committed = span.begin if committed > span.end else max(span.begin, committed)
         ahead = [record for record in self._partitions.get((topic, number), ()) if record.offset >= committed]
         behind = max(0.0, time.time() - ahead[0].timestamp_ms / 1000) if ahead else 0.0
         return PartitionLag(topic, number, committed, span.end, behind)

@@ -253,6 +253,31 @@ async def test_seconds_behind_is_the_age_of_the_record_at_the_committed_offset(s
         assert before - stamps[offset] <= lag.seconds_behind <= time.time() - stamps[offset]
 
 
+async def test_an_offset_that_the_topic_does_not_reach_counts_as_none(stand: Stand, topic: str) -> None:
+    """The broker lost its disk, and the topic was made anew: its consumers begin at the beginning."""
+    group = f"group-{uuid4().hex}"
+    await stand.broker.create_topic(topic, partitions=1, replication=1, config={})
+    await stand.broker.publish([record(topic, b"%d" % i) for i in range(5)])
+    await stand.broker.reset(group, {(topic, 0): 70})
+    [lag] = await stand.broker.lag(group, [topic])
+    assert (lag.committed, lag.end, lag.records_behind) == (0, 5, 5)
+    assert lag.seconds_behind > 0
+
+
+async def test_the_mark_of_a_transaction_has_no_age(kafka_url: str, topic: str) -> None:
+    """It is no record, but has an offset: the group is at its end all the same."""
+    async with open_broker(kafka_url) as broker:
+        await broker.create_topic(topic, partitions=1, replication=1, config={})
+        async with (
+            AIOKafkaProducer(bootstrap_servers=kafka_url.removeprefix("kafka://"), transactional_id=topic) as producer,
+            producer.transaction(),
+        ):
+            await producer.send_and_wait(topic, b"foreign")
+        await broker.reset("group-" + topic, {(topic, 0): 1})
+        [lag] = await broker.lag("group-" + topic, [topic])
+        assert (lag.end, lag.seconds_behind) == (2, 0.0)
+
+
 async def test_lag_of_several_topics_comes_by_topic_and_partition(stand: Stand) -> None:
     names = sorted(f"test-{uuid4().hex}" for _ in range(2))
     for name in names:
@@ -431,7 +456,7 @@ class OddName(str):
         return super().encode() + b"\xff"
 
 
-async def test_a_scan_reads_records_whose_header_names_are_no_utf8(
+async def test_records_whose_header_names_are_no_utf8_are_read_and_have_an_age(
     kafka_url: str, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a process of its own: the parser that takes them stays for all consumers of a process."""
@@ -440,12 +465,14 @@ async def test_a_scan_reads_records_whose_header_names_are_no_utf8(
     async with open_broker(kafka_url) as broker:
         await broker.create_topic(topic, partitions=1, replication=1, config={})
     async with AIOKafkaProducer(bootstrap_servers=kafka_url.removeprefix("kafka://")) as producer:
-        for value, name in ((b"before", "good"), (b"odd", OddName("bad")), (b"after", "good")):
+        for value, name in ((b"odd", OddName("bad")), (b"after", "good"), (b"last", "good")):
             await producer.send_and_wait(topic, value, headers=[(name, b"1")])
     reading = (
         "import asyncio, sys\nfrom infra.broker import open_broker\n"
         "async def read():\n"
         "    async with open_broker(sys.argv[1]) as broker:\n"
+        "        [lag] = await broker.lag('nobody', [sys.argv[2]])\n"
+        "        assert lag.records_behind == 3 and lag.seconds_behind > 0\n"
         "        return [(r.offset, r.value, r.headers) async for r in broker.scan(sys.argv[2])]\n"
         "print(asyncio.run(read()))"
     )
@@ -453,9 +480,9 @@ async def test_a_scan_reads_records_whose_header_names_are_no_utf8(
         [sys.executable, "-c", reading, kafka_url, topic], capture_output=True, text=True, check=True
     )
     assert ast.literal_eval(found.stdout) == [
-        (0, b"before", (("good", b"1"),)),
-        (1, b"odd", (("bad?", b"1"),)),
-        (2, b"after", (("good", b"1"),)),
+        (0, b"odd", (("bad?", b"1"),)),
+        (1, b"after", (("good", b"1"),)),
+        (2, b"last", (("good", b"1"),)),
     ]
 
 
