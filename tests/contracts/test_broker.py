@@ -431,7 +431,8 @@ async def test_what_a_worker_wrote_beside_its_offset(kafka_url: str, topic: str)
     async with open_broker(kafka_url) as broker:
         await broker.create_topic(topic, partitions=1, replication=1, config={})
         assert [one.note for one in await broker.lag(group, [topic])] == [""]
-        consumer = AIOKafkaConsumer(bootstrap_servers=kafka_url.removeprefix("kafka://"), group_id=group)
+        servers = kafka_url.removeprefix("kafka://")
+        consumer = AIOKafkaConsumer(bootstrap_servers=servers, group_id=group, enable_auto_commit=False)
         await consumer.start()
         consumer.assign([partition])
         await consumer.commit({partition: (0, "a note")})
