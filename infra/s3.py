@@ -1,12 +1,13 @@
 """S3 for the ports that use it: how a client is opened, and what its errors mean."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from http import HTTPStatus
 from typing import Any, Final
 
 from schemas.errors import CradleError, Retryable
 
+PIECE_BYTES: Final = 1024 * 1024
 CONNECT_SECONDS: Final = 5
 READ_SECONDS: Final = 60
 ATTEMPTS: Final = 3
@@ -58,6 +59,17 @@ def s3_errors(name: str, refused: Callable[[str], CradleError | None]) -> Iterat
         raise _retryable(name, code, status) from error
     except (BotoCoreError, aiohttp.ClientError, OSError, TimeoutError) as error:
         raise Retryable("dependency.away", name=name) from error
+
+
+async def read_body(body: Any, errors: Callable[[], AbstractContextManager[None]]) -> AsyncIterator[bytes]:
+    """An object as it comes, in pieces of at most 1 MiB; each is read within `errors`."""
+    async with body:
+        while True:
+            with errors():
+                piece = await body.read(PIECE_BYTES)
+            if not piece:
+                return
+            yield piece
 
 
 def _retryable(name: str, code: str, status: int) -> Retryable:

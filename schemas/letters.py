@@ -8,7 +8,7 @@ fails; that `Postmark.letter` gives the sealed letter's own id proves stage, mes
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID, uuid5
@@ -16,6 +16,7 @@ from uuid import UUID, uuid5
 import msgpack
 import zstandard
 
+from schemas.envelope import Headers
 from schemas.errors import Permanent
 from schemas.ids import NAMESPACE, message_id
 from schemas.topology import DEAD_LETTER_SUFFIX
@@ -25,8 +26,6 @@ MAX_WHOLE_BYTES: Final = 32 * 1024 * 1024
 """What claims to unpack to more is not unpacked."""
 TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 """W3C Trace Context, version 00. Anything else in that header is a stranger's, and is not repeated."""
-
-Headers = Sequence[tuple[str, bytes]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from uuid import UUID
 from consumers.runtime.contract import Output, Refused
 from engines.extraction import Probe
 from infra.ledger import DocumentState, JobState, JobView, NewDocument
+from infra.sources import is_hidden
 from infra.staging.names import RAW, STAGED, object_name
 from schemas.errors import Permanent
 from schemas.ids import clean_path, document_id
@@ -110,7 +111,7 @@ def member_path(container: str, member: str) -> str:
 
 def is_document(member: str) -> bool:
     """Whether an archive's member counts: hidden files and folders, and a Mac's `__MACOSX`, do not, as in a folder."""
-    return not any(segment.startswith((".", "_")) for segment in member.split("/"))
+    return not is_hidden(member)
 
 
 # -- what becomes of a reference --------------------------------------------------------------------------------------

@@ -69,8 +69,8 @@ def find_breaks(extracted: Extracted) -> Breaks:
     for heading in extracted.headings:
         found[heading.start] = Strength.HEADING
     for heading in extracted.headings:
-        found.pop(_next_visible(text, heading.end), None)  # a heading stays with what follows it
-    first, end = _next_visible(text, 0), len(text.rstrip())
+        found.pop(next_visible(text, heading.end), None)  # a heading stays with what follows it
+    first, end = next_visible(text, 0), len(text.rstrip())
     positions = sorted(position for position in found if first < position < end)
     return Breaks(
         positions=[*positions, end],
@@ -92,7 +92,7 @@ def _line_starts(text: str) -> Iterator[tuple[int, Strength]]:
 def _sentence_starts(text: str) -> Iterator[int]:
     for end in _SENTENCE_END.finditer(text):
         if not _is_abbreviation(text, end.start()):
-            yield _next_visible(text, end.end())
+            yield next_visible(text, end.end())
 
 
 def _is_abbreviation(text: str, stop: int) -> bool:
@@ -105,6 +105,7 @@ def _is_abbreviation(text: str, stop: int) -> bool:
     return len(word) == 1 or word in _ABBREVIATIONS
 
 
-def _next_visible(text: str, position: int) -> int:
+def next_visible(text: str, position: int) -> int:
+    """Where the first character from `position` on stands that is no space; the text's length if there is none."""
     found = _VISIBLE.search(text, position)
     return found.start() if found else len(text)

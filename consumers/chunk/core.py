@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from consumers.chunk.breaks import Breaks, Strength, find_breaks
+from consumers.chunk.breaks import Breaks, Strength, find_breaks, next_visible
 from engines.extraction import Extracted
 from engines.tokenizer import Tokenizer
 from schemas.messages import Chunk, ChunksMade, Document, PageSpan
@@ -32,7 +32,6 @@ MAX_TEXT_BYTES_PER_MESSAGE: Final = 300 * 1024
 """UTF-8 bytes of text and heading paths."""
 MAX_HEADING_CHARACTERS: Final = 200
 """Of each heading in a path, and of the title."""
-_VISIBLE: Final = re.compile(r"\S")
 _WORD_START: Final = re.compile(r"(?<=\s)\S")
 _SPACE: Final = " \n\t"
 """White space at which every additive tokenizer parts words."""
@@ -109,11 +108,11 @@ class _Packing:
     overlap_tokens: int
 
     def spans(self) -> Iterator[Span]:
-        position, previous = self._visible(0), -1
+        position, previous = next_visible(self.text, 0), -1
         while position < len(self.text):
             span = self._fitting(position, previous)
             yield span
-            position, previous = self._visible(span.end), span.start
+            position, previous = next_visible(self.text, span.end), span.start
 
     def _fitting(self, position: int, previous: int) -> Span:
         """The chunk whose new text begins at `position`, after a chunk that began at `previous`.
@@ -196,10 +195,6 @@ class _Packing:
 
     def _at_space(self, position: int) -> bool:
         return not 0 <= position < len(self.text) or self.text[position] in _SPACE
-
-    def _visible(self, position: int) -> int:
-        found = _VISIBLE.search(self.text, position)
-        return found.start() if found else len(self.text)
 
     def _trimmed(self, end: int) -> int:
         while self.text[end - 1].isspace():

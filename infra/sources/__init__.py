@@ -22,6 +22,11 @@ class Entry:
     size: int
 
 
+def is_hidden(path: str) -> bool:
+    """Whether a name in the path begins with '.' or '_': such objects are no documents."""
+    return any(name.startswith((".", "_")) for name in path.split("/"))
+
+
 class Source(Protocol):
     def walk(self, root: str) -> AsyncIterator[Entry]:
         """Every object under the root URI, or the one object it names, in order of their paths' bytes.

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from infra.paths import file_path, file_url
-from infra.sources import Entry
+from infra.sources import Entry, is_hidden
 from schemas.errors import CradleError, Permanent, Retryable
 
 PIECE_BYTES: Final = 1024 * 1024
@@ -80,7 +80,7 @@ def _single(path: Path) -> Iterator[Entry]:
 def _below(folder: Path, at: str) -> Iterator[Entry]:
     """In the order of the paths' bytes, in which a folder's name goes on with '/'."""
     with os.scandir(folder) as found:
-        shown = [entry for entry in found if not entry.name.startswith((".", "_")) and not entry.is_symlink()]
+        shown = [entry for entry in found if not is_hidden(entry.name) and not entry.is_symlink()]
     paths = [(at + _readable(entry.name) + "/" * entry.is_dir(), entry) for entry in shown]
     for path, entry in sorted(paths, key=lambda pair: (pair[0].encode(), os.fsencode(pair[1].name))):
         if path.endswith("/"):

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
-from infra.sources import Entry
+from infra.sources import Entry, is_hidden
 from schemas.errors import Permanent
 
 PIECE_BYTES: Final = 1024 * 1024
@@ -25,7 +25,7 @@ class MemorySource:
         below = {uri.removeprefix(folder): uri for uri in self.objects if uri.startswith(folder)}
         if not below:
             raise Permanent("source.missing")
-        entries = [self._entry(path, uri) for path, uri in below.items() if not _is_hidden(path)]
+        entries = [self._entry(path, uri) for path, uri in below.items() if not is_hidden(path)]
         for entry in sorted(entries, key=lambda entry: entry.path.encode()):
             yield entry
 
@@ -41,10 +41,6 @@ class MemorySource:
 
     def _entry(self, path: str, uri: str) -> Entry:
         return Entry(unicodedata.normalize("NFC", path), uri, len(self.objects[uri]))
-
-
-def _is_hidden(path: str) -> bool:
-    return any(part.startswith((".", "_")) for part in path.split("/"))
 
 
 @asynccontextmanager

@@ -9,11 +9,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
-from infra.s3 import MISSING, open_client, s3_errors
-from infra.sources import Entry
+from infra.s3 import MISSING, open_client, read_body, s3_errors
+from infra.sources import Entry, is_hidden
 from schemas.errors import Permanent
 
-PIECE_BYTES: Final = 1024 * 1024
 REFUSED: Final = frozenset({"AccessDenied", "403", "InvalidObjectState", "InvalidRequest", "MethodNotAllowed"})
 """Not ours to read: no right to it, archived (Glacier), under a key of the customer's own (SSE-C), a delete marker."""
 LONGEST_KEY: Final = 1024
@@ -37,7 +36,7 @@ class S3Source:
         async for found in self._listed(bucket, folder):
             nothing = False
             path = _readable(found["Key"].removeprefix(folder))
-            if path and not found["Key"].endswith("/") and not _is_hidden(path):
+            if path and not found["Key"].endswith("/") and not is_hidden(path):
                 yield Entry(path, f"s3://{bucket}/{found['Key']}", found["Size"])
         if nothing:
             raise Permanent("source.missing")
@@ -48,13 +47,8 @@ class S3Source:
             raise Permanent("source.missing")
         with _errors():
             response = await (await self._client()).get_object(Bucket=bucket, Key=key)
-        async with response["Body"]:
-            while True:
-                with _errors():
-                    piece = await response["Body"].read(PIECE_BYTES)
-                if not piece:
-                    return
-                yield piece
+        async for piece in read_body(response["Body"], _errors):
+            yield piece
 
     def lies_under(self, uri: str, root: str) -> bool:
         """Keys know no '..', but stores over folders do: a key that holds one lies under nothing."""
@@ -114,10 +108,6 @@ def _split(uri: str) -> tuple[str, str]:
 def _readable(key: str) -> str:
     """The key as a path in NFC: '//' is one '/'."""
     return unicodedata.normalize("NFC", "/".join(part for part in key.split("/") if part))
-
-
-def _is_hidden(path: str) -> bool:
-    return any(part.startswith((".", "_")) for part in path.split("/"))
 
 
 def _errors() -> AbstractContextManager[None]:

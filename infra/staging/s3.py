@@ -9,14 +9,13 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from infra.s3 import MISSING, open_client, s3_errors
+from infra.s3 import MISSING, open_client, read_body, s3_errors
 from infra.staging import NAME
 from infra.staging.names import check_deletion, check_name, check_prefix
 from schemas.errors import CradleError, Permanent, Retryable
 
 PART_BYTES: Final = 8 * 1024 * 1024
 """At most 10 000 parts an object (S3): 78 GiB."""
-PIECE_BYTES: Final = 1024 * 1024
 MISSING_OBJECT: Final = MISSING - {"NoSuchBucket"}
 """A missing bucket is the operator's to mend; a missing object is gone. HEAD answers 404 for either."""
 
@@ -43,13 +42,8 @@ class S3Staging:
         key = self._key(name)
         with _errors():
             response = await self._client.get_object(Bucket=self._bucket, Key=key)
-        async with response["Body"]:
-            while True:
-                with _errors():
-                    piece = await response["Body"].read(PIECE_BYTES)
-                if not piece:
-                    return
-                yield piece
+        async for piece in read_body(response["Body"], _errors):
+            yield piece
 
     async def exists(self, name: str) -> bool:
         key = self._key(name)
