@@ -249,7 +249,11 @@ class Ledger(Protocol):
     is not migrated."""
 
     async def open_job(self, job: NewJob) -> JobView:
-        """Records the job unless it is known; returns it as it stands: the first parameters and fingerprint stay."""
+        """Records the job unless it is known; returns it as it stands: the first parameters and fingerprint stay.
+
+        Outcomes that were kept of it before (`record`) are dropped, but for those of `admit`: what they made was opened
+        by nobody, so the work is to be done again.
+        """
 
     async def finished(self, stage: str, messages: Sequence[UUID]) -> set[UUID]:
         """Which of these messages have an outcome at this stage."""

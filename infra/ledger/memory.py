@@ -161,7 +161,13 @@ class MemoryLedger:
         self._discarded: dict[UUID, datetime] = {}
 
     async def open_job(self, job: NewJob) -> JobView:
-        self._jobs.setdefault(job.id, _Job(job))
+        if job.id not in self._jobs:
+            self._jobs[job.id] = _Job(job)
+            self._work = {
+                (message, stage): work
+                for (message, stage), work in self._work.items()
+                if work.job != job.id or stage == ADMIT
+            }
         return await self.job(job.id)
 
     async def finished(self, stage: str, messages: Sequence[UUID]) -> set[UUID]:

@@ -67,6 +67,7 @@ class PostgresLedger:
             retain_until=job.retain_until or job.opened_at + DEFAULT_RETENTION,
             max_failed_count=job.max_failed.count if job.max_failed else None,
             max_failed_share=job.max_failed.share if job.max_failed else None,
+            admit=ADMIT,
         )
         return await self.job(job.id)
 

@@ -694,15 +694,34 @@ class TestRedrive:
         await ledger.record("embed", [Outcome(forgotten, job, "a")], now=LATER)
         assert (await ledger.job(job)).open_work == 1
 
-    async def test_what_failed_before_its_job_was_known_can_be_redriven(self, ledger: Ledger) -> None:
-        """A ledger that was restored to a time before the job."""
-        job, message = uuid4(), uuid4()
-        await ledger.record("chunk", [Outcome(message, job, "a", code="job.unknown")], now=NOW)
-        await opened(ledger, id=job)
+    async def test_a_failure_of_an_unknown_document_can_be_redriven(self, ledger: Ledger) -> None:
+        """A ledger that was restored: neither the unit nor its document is there."""
+        job, message = await opened(ledger), uuid4()
         assert await ledger.redrive("chunk", message, job=job, now=LATER, document="a")
         assert (await ledger.job(job)).open_work == 1
         await ledger.record("chunk", [Outcome(message, job, "a")], now=LATER)
         assert (await ledger.job(job)).open_work == 0
+
+    @pytest.mark.parametrize("code", [None, "job.unknown"])
+    async def test_what_was_done_before_its_job_was_known_is_to_be_done_again(
+        self, ledger: Ledger, code: str | None
+    ) -> None:
+        """A ledger that was restored to a time before the job, and stages that read on: nothing of it was counted."""
+        job, event, message, next_one = (uuid4() for _ in range(4))
+        opens = () if code else (Unit(next_one, "embed", "a"),)
+        await ledger.record("admit", [Outcome(event, job, None, code="customer.unknown")], now=NOW)
+        await ledger.record("chunk", [Outcome(message, job, "a", opens=opens, code=code)], now=NOW)
+        for _ in range(2):
+            await opened(ledger, id=job)
+        assert await ledger.outcomes("admit", [event]) == {event: "customer.unknown"}
+        met_again = Outcome(uuid4(), job, None, (Unit(message, "chunk", "a"),), (met("a"),), manifest=1)
+        await ledger.record("admit", [met_again], now=NOW)
+        view = await ledger.job(job)
+        assert (view.state, view.open_work) == (JobState.PROCESSING, 1)
+        assert [row.state for row in await ledger.documents(job)] == ["open"]
+        await opened(ledger, id=job)
+        await ledger.record("chunk", [Outcome(message, job, "a")], now=NOW)
+        assert (await ledger.job(job)).state is JobState.COMPLETE
 
     async def test_an_opener_that_is_recorded_late_opens_nothing_twice(self, ledger: Ledger) -> None:
         job = await opened(ledger)

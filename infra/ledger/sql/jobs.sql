@@ -1,10 +1,17 @@
 -- name: open_job
--- Records a job unless it is known.
-INSERT INTO ledger.jobs (id, customer, reference, parameters, fingerprint, parent, opened_at, retain_until,
-                         max_failed_count, max_failed_share)
-VALUES (%(id)s, %(customer)s, %(reference)s, %(parameters)s, %(fingerprint)s, %(parent)s, %(opened_at)s,
-        %(retain_until)s, %(max_failed_count)s, %(max_failed_share)s)
-ON CONFLICT (id) DO NOTHING;
+-- Records a job unless it is known. What stages made of its messages before was counted nowhere, and opened nothing: it
+-- is to be done again. That an event was refused before stays known.
+WITH opened AS (
+    INSERT INTO ledger.jobs (id, customer, reference, parameters, fingerprint, parent, opened_at, retain_until,
+                             max_failed_count, max_failed_share)
+    VALUES (%(id)s, %(customer)s, %(reference)s, %(parameters)s, %(fingerprint)s, %(parent)s, %(opened_at)s,
+            %(retain_until)s, %(max_failed_count)s, %(max_failed_share)s)
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
+)
+DELETE FROM ledger.work
+USING opened
+WHERE work.job = opened.id AND work.stage <> %(admit)s;
 
 -- name: bake_job
 -- The complete job has the image of its newest announcement.
