@@ -7,6 +7,7 @@ mended meanwhile. A message that failed again after a redrive has several letter
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -131,9 +132,10 @@ async def find_by_id(ids: Sequence[UUID], *, broker: Broker, ledger: Ledger, top
 
 async def fetch_record(letter: Letter, broker: Broker) -> StoredRecord:
     """The letter's newest record. Raises Permanent `letter.unknown`: its retention is over."""
-    async for record in broker.scan(letter.topic, start={letter.partition: letter.offset}):
-        if (record.partition, record.offset) == (letter.partition, letter.offset):
-            return record
+    async with aclosing(broker.scan(letter.topic, start={letter.partition: letter.offset})) as records:
+        async for record in records:
+            if (record.partition, record.offset) == (letter.partition, letter.offset):
+                return record
     raise Permanent("letter.unknown", letter=letter.id)
 
 

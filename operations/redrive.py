@@ -6,6 +6,7 @@ has; redriving again mends it, and redriving what is under way costs a record th
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -111,12 +112,13 @@ async def _records(topic: str, wanted: Collection[tuple[int, int]], broker: Brok
     if not left:
         return
     start = {partition: min(o for p, o in left if p == partition) for partition in {p for p, _ in left}}
-    async for record in broker.scan(topic, start=start):
-        if (record.partition, record.offset) in left:
-            left.remove((record.partition, record.offset))
-            yield record
-        if not left:
-            return
+    async with aclosing(broker.scan(topic, start=start)) as records:
+        async for record in records:
+            if (record.partition, record.offset) in left:
+                left.remove((record.partition, record.offset))
+                yield record
+            if not left:
+                return
 
 
 async def _publish(batch: list[OutgoingRecord], mail: Mail, *, dry_run: bool) -> list[OutgoingRecord]:

@@ -1,8 +1,9 @@
 """What became of a dead letter, and how it gets back to the one stage that failed."""
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -15,6 +16,7 @@ from operations.dead_letters import (
     Wanted,
     describe_letter,
     discard,
+    fetch_record,
     find_by_id,
     find_letters,
     quarantined_bytes,
@@ -98,6 +100,28 @@ async def test_a_refused_piece_is_admitted_anew(post: Post) -> None:
     await post.run()
     assert await post.states() == ["mended", "mended"]
     assert await ends(post) == (JobState.BAKED, 3, 3, 0)
+
+
+async def test_what_is_not_read_to_its_end_is_closed_at_once(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scan holds a connection to the broker."""
+    post.poisoned = {"split:a", "split:b"}
+    await post.submit("a", "b", "c")
+    letters, broker, open_scans = await post.letters(), post.mail.broker, list[str]()
+    scan = broker.scan
+
+    async def watched(topic: str, **where: Any) -> AsyncGenerator[StoredRecord]:
+        open_scans.append(topic)
+        try:
+            async for record in scan(topic, **where):
+                yield record
+        finally:
+            open_scans.remove(topic)
+
+    monkeypatch.setattr(broker, "scan", watched)
+    await fetch_record(letters[0], broker)
+    assert open_scans == []
+    await redrive(letters[:1], post.mail)
+    assert open_scans == []
 
 
 async def test_redriving_twice_is_harmless(post: Post) -> None:
