@@ -66,9 +66,8 @@ def _lines(one: "Mended", would: str) -> list[str]:
         f"[red]✗[/red] {one.missing} documents of {name} never arrived, and no event brings them: send it again": (
             one.missing
         ),
-        f"[red]✗[/red] {one.stranded} pieces of work belong to no document: cancel the job, and send it again": (
-            one.stranded
-        ),
+        f"[red]✗[/red] {one.stranded} pieces of work belong to no document: redrive the job's dead letters; without "
+        "one of them cancel the job, and send it again": one.stranded,
         "[yellow]~[/yellow] its key is destroyed: `cradle erase` tells the ledger so": one.gone,
         f"[dim]~[/dim] nobody has closed {name}, and no event of it is left to read": one.missing is None,
     }

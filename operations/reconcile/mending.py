@@ -7,6 +7,7 @@ event without a record, which the next reconciliation finds like any other lost 
 import asyncio
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
@@ -20,8 +21,9 @@ from operations.reconcile.ports import Bench
 from schemas import envelope, sealing
 from schemas.errors import Permanent
 from schemas.ids import NAMESPACE, document_id, message_id
+from schemas.letters import read_postmark
 from schemas.messages import DocumentReference, DocumentsSubmitted
-from schemas.topology import Origin
+from schemas.topology import DEAD_LETTER_SUFFIX, Origin
 
 PER_EVENT: Final = 16
 """Documents of one event: no more than admit lets in as one piece, so that all of an event is done or none of it."""
@@ -49,7 +51,7 @@ class Mended:
     unmet: int = 0
     """Documents whose admission the ledger forgot: they come back with their events, and are looked at then."""
     stranded: int = 0
-    """Open units of no document, which nothing can bring back."""
+    """Open units of no document, which nothing but a dead letter can bring back."""
     gone: bool = False
     """Its key was destroyed: it is erased, and the ledger was restored to a time before that."""
     missing: int | None = 0
@@ -120,7 +122,9 @@ async def _mend_work(mended: Mended, suspects: Collection[tuple[str, UUID]], ben
     used = _admissions(still_open)
     await _admit_again(mended, references, used, bench)
     if events and not mended.unreadable:  # what cannot be read may be of such an event, which then stays open
-        await _finish_events(mended, events, bench)
+        dead = await _dead_events(events, bench)
+        mended.stranded += len(dead)
+        await _finish_events(mended, [event for event in events if event not in dead], bench)
 
 
 def _admissions(rows: Iterable[WorkRow]) -> set[UUID]:
@@ -175,6 +179,18 @@ async def _admit_again(mended: Mended, references: Sequence[DocumentReference], 
         event = await _new_event(job, group, used, bench)
         await bench.ledger.readmit(job, [_document(one) for one in group], event=event, now=bench.clock())
         await bench.broker.publish([await _sealed(mended.view, event, group, bench)])
+
+
+async def _dead_events(events: Collection[UUID], bench: Bench) -> set[UUID]:
+    """Those that were sent back from the dead letters: nothing of such an event was ever admitted. Its letter brings it
+    once more."""
+    given_up: set[UUID] = set()
+    async with aclosing(bench.broker.scan(bench.topic_of(Origin.PRODUCERS) + DEAD_LETTER_SUFFIX)) as records:
+        async for record in records:
+            mark = read_postmark(record.headers)
+            if mark is not None and mark.number == 0:
+                given_up.add(mark.message)
+    return given_up.intersection(events)
 
 
 async def _finish_events(mended: Mended, events: Sequence[UUID], bench: Bench) -> None:

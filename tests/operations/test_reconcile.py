@@ -25,6 +25,7 @@ from operations.reconcile.reconciling import report
 from schemas import envelope
 from schemas.errors import CradleError
 from schemas.ids import document_id, job_id, message_id
+from schemas.letters import Postmark
 from schemas.messages import DocumentReference, DocumentsSubmitted, Manifest
 from schemas.sealing import NONCE_BYTES
 
@@ -261,6 +262,22 @@ async def test_an_event_that_the_ledger_forgot_is_published_again_as_it_was(worl
     await world.run_all()
     assert await world.job() == ("complete", 1, 1)
     assert await world.reconcile() == NOTHING
+
+
+async def test_an_event_that_came_from_the_dead_letters_waits_for_its_letter(world: World) -> None:
+    """Its redrive was cut off before the record was out, or the record was lost: nothing of it was ever admitted."""
+    await world.submit("a")
+    await world.admit()
+    await world.submit("b", manifest=2)
+    [(_, to)] = await world.unread("admit")
+    await world.ledger.record("admit", [Outcome(to.id, JOB, None, code="customer.unknown")], now=NOW)
+    mark = Postmark(to.id, 0, "customer.unknown", "Nobody knows it.", "admit", 1, "ingest", 0, 1, 0, 0)
+    await world.broker.create_topic("ingest.dlq", partitions=1, replication=1, config={})
+    await world.broker.publish([OutgoingRecord("ingest.dlq", b"acme", b"sealed", mark.headers())])
+    await world.ledger.redrive("admit", to.id, job=JOB, now=NOW)
+    await world.lose("ingest")
+    assert only(await world.reconcile())["stranded"] == 1
+    assert await world.ledger.redrive("admit", to.id, job=JOB, now=NOW), "its letter may be sent back once more"
 
 
 async def test_a_foreign_event_of_a_job_that_the_ledger_does_not_know(world: World) -> None:
