@@ -7,11 +7,11 @@ which never came to this topic, keep what the parent has of them: its parts, or 
 import asyncio
 import re
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from infra.ledger import DocumentRow, DocumentState, JobView
+from infra.ledger import DocumentRow, DocumentState, JobView, WorkRow
 from operations.jobs import open_path
 from operations.replay import refusing
 from operations.replay.asking import Request
@@ -167,12 +167,14 @@ async def _choose_messages(
 
     A document that failed before this topic has nothing here, or not all, and stays failed.
     """
-    expected = await _expected(found.job.id, request.topic, ports)
+    units = await ports.ledger.work(found.job.id)
+    expected = _expected(units, request.topic, ports)
     following = ports.topology.following(request.topic)
+    broken = {unit.document for unit in units if unit.code is not None and unit.stage not in following}
     able = {
         one.id
         for one in documents
-        if one.id in expected and (one.row.state is DocumentState.DONE or one.row.stage in following)
+        if one.id in expected.keys() - broken and (one.row.state is DocumentState.DONE or one.row.stage in following)
     }
     chosen = able & _named(request, documents)
     if request.by_record:
@@ -186,11 +188,11 @@ async def _choose_messages(
     return _Chosen(tuple(message for message in found.entries if message in wanted), frozenset(chosen))
 
 
-async def _expected(job: UUID, topic: str, ports: ReplayPorts) -> dict[str, set[UUID]]:
+def _expected(units: Iterable[WorkRow], topic: str, ports: ReplayPorts) -> dict[str, set[UUID]]:
     """The messages that the topic's readers had of each document."""
     readers = ports.topology.readers[topic]
     expected: dict[str, set[UUID]] = {}
-    for unit in await ports.ledger.work(job):
+    for unit in units:
         if unit.stage in readers and unit.opened and unit.document is not None:
             expected.setdefault(unit.document, set()).add(unit.message)
     return expected

@@ -5,12 +5,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from infra.broker import OutgoingRecord
-from infra.ledger import JobState
+from infra.ledger import JobState, Outcome
 from operations.erasure import erase
 from operations.replay import OffsetSpan, Plan, Replayed, Request, carry_out, plan
 from schemas.errors import CradleError, Permanent, Retryable
@@ -159,6 +159,19 @@ async def test_what_failed_is_replayed_where_it_matches_and_stays_failed_where_n
     rows = {row.code: row.stage for row in await workshop.entrance.ledger.documents(done.job)}
     assert rows["document.type"] == "admit"
     await workshop.baked(done.job)
+
+
+async def test_a_document_that_failed_at_two_stages_has_not_all_of_it_behind_the_first(workshop: Workshop) -> None:
+    """The ledger names the failure that came first, which may be that of the later stage."""
+    job = await workshop.finish()
+    identity, ledger = await workshop.id_of(job, "a/lease.txt"), workshop.entrance.ledger
+    for stage, code in (("pack", "staging.name"), ("embed", "message.too-large")):
+        await ledger.record(stage, [Outcome(uuid4(), job, identity, code=code)], now=NOW)
+    one = Request("embedded", job=job, documents=(identity,))
+    assert (await refused(workshop, one)).code == "replay.nothing"
+    found = await planned(workshop, Request("embedded", job=job))
+    assert [document.path for document in found.failed] == ["a/lease.txt"]
+    assert [document.path for document in (await planned(workshop, replace(one, topic="chunked"))).replayed]
 
 
 async def test_a_document_that_failed_after_the_topic_has_not_all_of_it_there(workshop: Workshop) -> None:
