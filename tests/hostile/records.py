@@ -134,7 +134,14 @@ def broken_header(throw: Throw) -> OutgoingRecord:
     place = throw.chance.randrange(len(headers))
     name, content = headers[place]
     headers[place : place + 1] = throw.chance.choice(
-        [[], [(name, b"\xff\xfe")], [(name, b"")], [(name, content)] * 2, [(name, content * 500)], [(name, throw.noise())]]
+        [
+            [],
+            [(name, b"\xff\xfe")],
+            [(name, b"")],
+            [(name, content)] * 2,
+            [(name, content * 500)],
+            [(name, throw.noise())],
+        ]
     )
     return OutgoingRecord(whole.topic, whole.key, whole.value, headers)
 
