@@ -465,6 +465,7 @@ class MemoryLedger:
     def _resume(self, job: _Job) -> None:
         job.state = JobState.OPEN if job.manifest is None else JobState.PROCESSING
         job.reason = None
+        job.last_done = job.count(DocumentState.DONE, DocumentState.FAILED)
         self._withdraw(job.opened.id)
 
     def _reopen(self, job: _Job, stage: str, work: _Work) -> None:

@@ -614,6 +614,13 @@ class TestRedrive:
         assert not await ledger.redrive("chunk", message, job=job, now=LATER)
         assert await ledger.job(job) == view
 
+    async def test_when_it_is_done_again_is_when_one_was_done_last(self, ledger: Ledger) -> None:
+        job, message = await with_a_failure(ledger)
+        await ledger.redrive("chunk", message, job=job, now=LATER)
+        again = LATER + timedelta(hours=1)
+        await ledger.record("chunk", [Outcome(message, job, "b")], now=again)
+        assert (await ledger.job(job)).last_done_at == again
+
     async def test_it_may_fail_again(self, ledger: Ledger) -> None:
         job, message = await with_a_failure(ledger)
         before = await ledger.job(job)
