@@ -48,11 +48,11 @@ async def _lag(watch: bool, seconds: float, listen: int | None, json: bool) -> N
     from cradle.settings import load_settings
     from operations.lag import LagMeter
 
-    flow = read_flow()
-    async with open_adapters(load_settings()) as adapters:
+    settings, flow = load_settings(), read_flow()
+    async with open_adapters(settings) as adapters:
         meter = LagMeter(await adapters.broker(), flow)
         if listen is not None:
-            await _serve(adapters, meter, flow, listen)
+            await _serve(adapters, meter, flow, _address(settings.health_host), listen)
         if watch:
             await _watch(adapters, meter, flow)
         found = await _look(adapters, meter, flow)
@@ -92,7 +92,13 @@ async def _watch(adapters: "Adapters", meter: "LagMeter", flow: "Topology") -> N
             await asyncio.sleep(REFRESH_SECONDS)
 
 
-async def _serve(adapters: "Adapters", meter: "LagMeter", flow: "Topology", port: int) -> None:
+def _address(host: str) -> str:
+    from ipaddress import IPv4Address
+
+    return str(IPv4Address(0)) if host == "all" else host
+
+
+async def _serve(adapters: "Adapters", meter: "LagMeter", flow: "Topology", host: str, port: int) -> None:
     from prometheus_client import CollectorRegistry, start_http_server
 
     from operations.lag_gauges import LagGauges
@@ -100,8 +106,8 @@ async def _serve(adapters: "Adapters", meter: "LagMeter", flow: "Topology", port
 
     registry = CollectorRegistry()
     gauges = LagGauges(registry)
-    start_http_server(port, registry=registry)
-    note(f"http://127.0.0.1:{port}/metrics")
+    start_http_server(port, addr=host, registry=registry)
+    note(f"http://{host}:{port}/metrics")
     while True:
         try:
             stages, _, _ = await _look(adapters, meter, flow)

@@ -99,7 +99,7 @@ async def test_each_is_answered_and_memory_stays_flat(runtime: Runtime) -> None:
     assert "delivery.unexpected" not in sink.codes, "an error that nobody foresaw"
     assert sum(sink.codes.values()) > RECORDS / 2
     print(f"\n{done} records, {len(kinds)} kinds; {resident / 2**20:.0f} MiB, then {settled_memory() / 2**20:.0f} MiB")
-    print({code: number for code, number in sink.codes.most_common()})
+    print(dict(sink.codes.most_common()))
 
 
 def by_stage(records: Sequence[OutgoingRecord], *, offset: int) -> Iterator[tuple[str, list[StoredRecord]]]:
