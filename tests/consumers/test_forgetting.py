@@ -13,12 +13,16 @@ from consumers.runtime import Options
 from consumers.runtime.forgetting import keep_forgetting
 from infra.ledger import JobState
 from operations.forgetting import forget, kept_for
+from operations.topics import wanted_topics
 from schemas.errors import Permanent, Retryable
 from schemas.topology import read_topology
 from tests.consumers.flow import FLOW, NOW, STAGES, open_flow
 
 TOPOLOGY = read_topology(FLOW, folders=set(STAGES))
-LONGEST = timedelta(seconds=max(topic.retention for topic in TOPOLOGY.topics.values()))
+LONGEST = timedelta(
+    milliseconds=max(int(topic.config["retention.ms"]) for topic in wanted_topics(TOPOLOGY, replication=1).values())
+)
+"""Of every topic, those of dead letters as well."""
 
 
 def test_no_job_is_forgotten_while_a_topic_may_keep_its_records() -> None:
