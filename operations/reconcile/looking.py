@@ -125,7 +125,7 @@ async def _opened(record: StoredRecord, topic: str, bench: Bench) -> DocumentsSu
     try:
         if envelope.is_clear(record.headers, record.value):
             _, event = envelope.open_clear(record.value)
-            await _check_alive(event.job, bench)
+            await check_alive(event.job, bench)
             return event
         key = await bench.key(envelope.address(record.headers).job)
         message = envelope.open_sealed(
@@ -136,7 +136,7 @@ async def _opened(record: StoredRecord, topic: str, bench: Bench) -> DocumentsSu
     return message if isinstance(message, DocumentsSubmitted) else None
 
 
-async def _check_alive(job: UUID, bench: Bench) -> None:
+async def check_alive(job: UUID, bench: Bench) -> None:
     """Raises Permanent `key.destroyed`. A job that was never opened has no key, and may yet be opened."""
     try:
         await bench.key(job)

@@ -16,7 +16,7 @@ from uuid import UUID, uuid5
 from infra.broker import OutgoingRecord
 from infra.ledger import ADMIT, DocumentRow, JobState, JobView, Outcome, WorkRow
 from operations.jobs import open_path
-from operations.reconcile.looking import Looked
+from operations.reconcile.looking import Looked, check_alive
 from operations.reconcile.ports import Bench
 from schemas import envelope, sealing
 from schemas.errors import Permanent
@@ -98,6 +98,7 @@ async def _announce(mended: Mended, suspects: Collection[tuple[str, UUID]], benc
         return
     now = await bench.ledger.job(job)
     if (now.state, now.generation) == (JobState.COMPLETE, mended.view.generation):
+        await check_alive(job, bench)  # a job that was erased after the ledger's backup is not announced any more
         mended.announced = bench.dry_run or await bench.ledger.announce_again(job)
 
 

@@ -320,6 +320,16 @@ async def test_a_completion_that_nobody_hears_of_is_announced_again(world: World
     assert await world.reconcile() == NOTHING
 
 
+async def test_a_completed_job_whose_key_is_destroyed_is_told_and_not_announced(world: World) -> None:
+    await world.submit("a", manifest=1)
+    await world.run_all()
+    await world.ledger.announced((await world.ledger.announcements())[0])
+    await world.keys.destroy(JOB)
+    told = only(await world.reconcile())
+    assert (told["key_destroyed"], told["announced_again"]) == (True, False)
+    assert await world.ledger.announcements() == []
+
+
 async def test_documents_that_never_arrived_are_for_the_upstream(world: World) -> None:
     await world.submit("a")
     await world.submit("b", "c")
