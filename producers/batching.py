@@ -37,11 +37,6 @@ class Batches:
         self._references, self._bytes = [], 0
         return batch
 
-    def put_back(self, batch: tuple[DocumentReference, ...]) -> None:
-        """Takes `rest` back, where nothing was added since."""
-        for reference in batch:
-            self.add(reference)
-
 
 def batch_id(job: UUID, documents: Sequence[str], manifest: int | None = None) -> UUID:
     """The id of the message that submits these documents and, where it closes the job, its manifest.

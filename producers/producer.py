@@ -139,7 +139,7 @@ class Producer:
         return await self._enqueue(work, reference)
 
     async def close(self) -> Submitted:
-        """Submits the rest with the manifest: the job takes no further document.
+        """Submits the rest, then the manifest: the job takes no further document.
 
         Raises Permanent `job.manifest` if it was closed before with another number of documents.
         """
@@ -220,13 +220,9 @@ class Producer:
         documents = len(work.documents)
         if work.opened.view.manifest not in (None, documents):
             raise Permanent("job.manifest")
-        await self._publish_full(work)
-        rest = work.batches.rest()
-        try:
-            await self._publish(work, rest, Manifest(documents=documents))
-        except BaseException:
-            work.batches.put_back(rest)  # so that closing again submits them
-            raise
+        await self._publish_full(work, work.batches.rest())
+        # an event of its own, which waits for no window: from then on it is known how much there is to do
+        await self._publish(work, (), Manifest(documents=documents))
         self._work = None
         return Submitted(work.opened.id, work.reference, documents, work.bytes, unreadable)
 

@@ -18,7 +18,8 @@ def lane_of(received: Received[Message], key: Key) -> str:
     if key is Key.DOCUMENT and received.document is not None:
         return received.document
     if key is Key.CUSTOMER and isinstance(received.message, DocumentsSubmitted):
-        return received.message.customer
+        event = received.message  # a manifest alone brings no work: it waits behind nobody
+        return event.customer if event.documents else f"{event.customer}, closing"
     return str(received.job)
 
 

@@ -13,7 +13,7 @@ import pytest
 from consumers.runtime import Done, Outcome, Received
 from consumers.runtime.lanes import lane_of, side_by_side
 from schemas.errors import Retryable
-from schemas.messages import DocumentReference, DocumentsSubmitted, Message
+from schemas.messages import DocumentReference, DocumentsSubmitted, Manifest, Message
 from schemas.topology import Key
 from tests.consumers.flow import Flow, document_message, open_flow
 
@@ -122,3 +122,8 @@ def test_a_lane_is_what_the_topic_is_keyed_by_as_the_message_tells_it() -> None:
     assert lane_of(submitted, Key.CUSTOMER) == "acme"
     assert lane_of(document, Key.DOCUMENT) == "d" * 32
     assert lane_of(document, Key.JOB) == str(job)
+
+
+def test_a_manifest_alone_waits_behind_no_document_of_its_customer() -> None:
+    closing = DocumentsSubmitted(customer="acme", reference="r", manifest=Manifest(documents=9))
+    assert lane_of(Received(uuid4(), uuid4(), closing), Key.CUSTOMER) != "acme"

@@ -33,11 +33,12 @@ async def test_a_document_is_sealed_submitted_and_counted(tmp_path: Path) -> Non
     assert job == job_id("acme", "a reference")
     sha256 = hashlib.sha256(b"the rent is due").hexdigest()
     assert document == document_id(await entrance.jobs.key(job), "a folder/lease.txt", sha256)
-    (message,) = await messages(entrance)
+    message, closing = await messages(entrance)
     (reference,) = message.documents
     assert (reference.path, reference.sha256, reference.size) == ("a folder/lease.txt", sha256, 15)
-    assert message.manifest is not None
-    assert message.manifest.documents == submitted.documents == 1
+    assert (message.manifest, closing.documents) == (None, ())
+    assert closing.manifest is not None
+    assert closing.manifest.documents == submitted.documents == 1
     assert await entrance.sealed.get(job, reference.uri.removeprefix("staged:")) == b"the rent is due"
 
 
@@ -47,11 +48,11 @@ async def test_nothing_readable_leaves_the_producer(tmp_path: Path) -> None:
         await producer.open("acme", "a reference")
         await producer.add("canary-name.txt", b"canary-text" * 1000)
         await producer.close()
-    (record,) = entrance.broker.records
-    assert (record.topic, record.key) == ("ingest", b"acme")
+    records = entrance.broker.records
+    assert {(record.topic, record.key) for record in records} == {("ingest", b"acme")}
     seen = [
-        record.value,
-        str(record.headers).encode(),
+        *(record.value for record in records),
+        *(str(record.headers).encode() for record in records),
         *entrance.staging.objects.values(),
         *map(str.encode, entrance.staging.objects),
     ]
@@ -87,7 +88,7 @@ async def test_paths_are_nfc_and_clean(tmp_path: Path) -> None:
     assert paths_of(await messages(entrance)) == ["\u00dcbersicht.txt"]
 
 
-async def test_a_folder_is_submitted_in_batches_and_closed_by_the_last(tmp_path: Path) -> None:
+async def test_a_folder_is_submitted_in_batches_and_closed_by_an_event_of_its_own(tmp_path: Path) -> None:
     entrance = await Entrance(tmp_path).with_customer()
     for number in range(70):
         entrance.write(f"{number:02}.txt", f"text {number}")
@@ -95,8 +96,8 @@ async def test_a_folder_is_submitted_in_batches_and_closed_by_the_last(tmp_path:
     async with entrance.producer(progress=steps.append) as producer:
         submitted = await producer.ingest(str(tmp_path), "acme", "a reference")
     sent = await messages(entrance)
-    assert [len(message.documents) for message in sent] == [64, 6]
-    assert [message.manifest and message.manifest.documents for message in sent] == [None, 70]
+    assert [len(message.documents) for message in sent] == [64, 6, 0]
+    assert [message.manifest and message.manifest.documents for message in sent] == [None, None, 70]
     assert paths_of(sent) == [f"{number:02}.txt" for number in range(70)]
     assert (submitted.documents, submitted.unreadable) == (70, ())
     assert [step.documents for step in steps] == list(range(1, 71))
@@ -110,9 +111,9 @@ async def test_running_again_sends_the_same_messages(tmp_path: Path) -> None:
     for _ in range(2):
         async with entrance.producer() as producer:
             await producer.ingest(str(tmp_path), "acme", "a reference")
-    first, again = ids(entrance.broker.records[:2]), ids(entrance.broker.records[2:])
+    first, again = ids(entrance.broker.records[:3]), ids(entrance.broker.records[3:])
     assert first == again
-    assert len(set(first)) == 2
+    assert len(set(first)) == 3
     assert len(entrance.staging.objects) == 70
 
 
@@ -135,7 +136,7 @@ async def test_a_producer_that_died_goes_on_and_a_changed_file_is_not_skipped(tm
         await producer.ingest(str(tmp_path), "acme", "a reference")
     died, *again = ids(entrance.broker.records)
     assert again[0] == died
-    assert len({*again}) == 3
+    assert len({*again}) == 4
     assert "100.txt" in paths_of((await messages(entrance))[1:])
 
 
@@ -165,8 +166,8 @@ async def test_what_a_broker_that_was_away_did_not_take_goes_with_the_next_call(
         away = False
         await producer.close()
     sent = await messages(entrance)
-    assert [len(message.documents) for message in sent] == [64, 2]
-    assert [message.manifest and message.manifest.documents for message in sent] == [None, 66]
+    assert [len(message.documents) for message in sent] == [64, 2, 0]
+    assert [message.manifest and message.manifest.documents for message in sent] == [None, None, 66]
     assert paths_of(sent) == [f"{number:02}.txt" for number in range(66)]
 
 
