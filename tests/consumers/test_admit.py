@@ -105,7 +105,7 @@ async def test_what_our_producer_submits_is_let_in_as_it_lies(tmp_path: Path) ->
     async with entrance.producer() as producer:
         await producer.ingest(str(tmp_path), "acme", "a reference")
     staged = dict(entrance.staging.objects)
-    (record,) = entrance.broker.records
+    record, _manifest = entrance.broker.records
     address, message = await entrance.submitted(record)
     outcome = await done(entrance, Received(address.id, address.job, message))
     assert [admitted(output).document.path for output in outcome.outputs] == ["a.txt", "deep/b.md"]
@@ -253,7 +253,7 @@ async def test_staged_bytes_of_another_job_are_refused(tmp_path: Path) -> None:
         await producer.open("acme", "another reference")
         await producer.add("a.txt", b"text")
         await producer.close()
-    (record,) = entrance.broker.records
+    record, _manifest = entrance.broker.records
     _, message = await entrance.submitted(record)
     assert await refusal(entrance, message.documents[0]) == "source.root"
 
@@ -264,7 +264,7 @@ async def test_staged_bytes_that_are_gone_or_changed_are_refused(tmp_path: Path)
         await producer.open("acme", "a reference")
         await producer.add("a.txt", b"text")
         await producer.close()
-    (record,) = entrance.broker.records
+    record, _manifest = entrance.broker.records
     (reference,) = (await entrance.submitted(record))[1].documents
     (name,) = entrance.staging.objects
     sealed = entrance.staging.objects.pop(name)
