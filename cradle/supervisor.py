@@ -100,14 +100,11 @@ async def _keep_running(child: Child, budget: Budget, stop: asyncio.Event, kill_
     pause = FIRST_PAUSE
     while not stop.is_set():
         began = time.monotonic()
-        process = await _start(child)
-        watching = asyncio.create_task(_kill_if_it_hangs(process, child))
-        code = await _ended_or_stopped(process, stop, kill_seconds)
-        watching.cancel()
+        told = await _run_once(child, stop, kill_seconds)
         if stop.is_set():
             break
         ran = time.monotonic() - began
-        log.error("worker crashed", stage=child.stage, worker=child.number, exit=_told(code), seconds=round(ran, 1))
+        log.error("worker crashed", stage=child.stage, worker=child.number, exit=told, seconds=round(ran, 1))
         if not budget.spend(time.monotonic()):
             stop.set()
             return False
@@ -115,6 +112,18 @@ async def _keep_running(child: Child, budget: Budget, stop: asyncio.Event, kill_
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), pause)
     return True
+
+
+async def _run_once(child: Child, stop: asyncio.Event, kill_seconds: float) -> int | str:
+    """How it ended: its exit code, its signal, or why it never began, for want of memory or processes."""
+    try:
+        process = await _start(child)
+    except OSError as error:
+        return type(error).__name__
+    watching = asyncio.create_task(_kill_if_it_hangs(process, child))
+    code = await _ended_or_stopped(process, stop, kill_seconds)
+    watching.cancel()
+    return _told(code)
 
 
 async def _kill_if_it_hangs(process: Process, child: Child) -> None:

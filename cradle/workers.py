@@ -15,6 +15,7 @@ from schemas.errors import CradleError
 
 STOP_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.05
+LOCK_TRIES: Final = 10
 
 
 def start_workers(home: Path, workers: int) -> None:
@@ -74,12 +75,15 @@ def known_as_supervisor(home: Path) -> Iterator[bool]:
     _pid_file(home).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     listed = False
     with _pid_file(home).open("a+") as file:
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            listed = True
+        for _ in range(LOCK_TRIES):
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                file.truncate(0)
+                file.write(str(os.getpid()))
+                file.flush()
+                listed = True
+                break
+            time.sleep(POLL_SECONDS)  # `workers_pid` holds it for a moment as well
         yield listed
 
 

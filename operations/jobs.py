@@ -24,6 +24,8 @@ Identify = Callable[[EmbeddingConfig], EngineIdentity]
 
 OVER: Final = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.ERASED})
 """States that no waiting gets past."""
+MOST_PINNED: Final = 1000
+"""Jobs whose parameters a process keeps at hand; the one pinned first goes first."""
 CHUNKING: Final = "chunk"
 """The stage whose items are a job's chunks."""
 
@@ -199,6 +201,9 @@ class PinnedJobs:
         view = await self._ledger.job(job)
         _, self._parameters[job] = await self._store.version(view.customer, view.parameters)
         self._fingerprints[job] = view.fingerprint
+        for pinned in (self._parameters, self._fingerprints):
+            if len(pinned) > MOST_PINNED:
+                del pinned[next(iter(pinned))]
 
     def _drop_ended_leases(self, now: float) -> None:
         self._leases = {job: lease for job, lease in self._leases.items() if lease.ends > now}

@@ -6,6 +6,7 @@ the id is the same, so it is baked once.
 
 import asyncio
 from collections.abc import Callable
+from uuid import UUID
 
 import structlog
 
@@ -21,12 +22,15 @@ from schemas.topology import Origin
 log = structlog.get_logger()
 
 
-async def announce_completed(runtime: Runtime, waiting: Callable[[float], None] = lambda count: None) -> int:
+async def announce_completed(
+    runtime: Runtime, waiting: Callable[[float], None] = lambda count: None, told: set[UUID] | None = None
+) -> int:
     """Publishes what the outbox holds and returns how many jobs that were. Raises Retryable.
 
     A job that cannot be announced stays in the outbox, and keeps no other one there. `waiting` hears how many wait
-    there, before and after.
+    there, before and after. Of the jobs in `told` no error is logged again.
     """
+    told = set() if told is None else told
     announced = 0
     found = await runtime.ports.ledger.announcements()
     waiting(len(found))
@@ -34,7 +38,9 @@ async def announce_completed(runtime: Runtime, waiting: Callable[[float], None] 
         try:
             await _announce(announcement, runtime)
         except Permanent as error:
-            log.error("a completed job cannot be announced", job=str(announcement.job), code=error.code)
+            if announcement.job not in told:
+                log.error("a completed job cannot be announced", job=str(announcement.job), code=error.code)
+                told.add(announcement.job)
         else:
             announced += 1
     waiting(len(found) - announced)
@@ -45,9 +51,10 @@ async def keep_announcing(
     runtime: Runtime, *, every: float = 0.5, waiting: Callable[[float], None] = lambda count: None
 ) -> None:
     """Announces until cancelled. A dependency that is away is the poll's to report; here it only costs time."""
+    told: set[UUID] = set()
     while True:
         try:
-            await announce_completed(runtime, waiting)
+            await announce_completed(runtime, waiting, told)
         except Retryable:
             pass
         except Exception as error:  # a mistake of ours must not end the announcing for good

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import msgpack
 import pytest
 import zstandard
+from structlog.testing import capture_logs
 
 from consumers.runtime import Done, Failed, Held, Options, Outcome, Output, Received, Refused, Runtime
 from consumers.runtime.announcing import announce_completed, keep_announcing, keep_sweeping
@@ -120,9 +121,13 @@ async def test_a_job_that_cannot_be_announced_keeps_no_other_back(flow: Flow) ->
     for stage in STAGES[:3]:
         await flow.poll(stage)
     assert [one.job for one in await flow.runtime.ports.ledger.announcements()] == [keyless, flow.job]
-    assert await announce_completed(flow.runtime) == 1
+    told: set[UUID] = set()
+    with capture_logs() as logs:
+        assert await announce_completed(flow.runtime, told=told) == 1
+        assert await announce_completed(flow.runtime, told=told) == 0
     assert len(flow.log.of("bake-ready")) == 1
     assert [one.job for one in await flow.runtime.ports.ledger.announcements()] == [keyless]
+    assert [one["job"] for one in logs if one["log_level"] == "error"] == [str(keyless)], "once, not at each look"
 
 
 @pytest.mark.parametrize("loop", [keep_announcing, keep_sweeping])

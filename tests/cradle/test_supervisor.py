@@ -7,9 +7,11 @@ import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cradle import supervisor
 from cradle.supervisor import Beats, Budget, Child, supervise
 from infra.local.processes import alive
 from schemas.errors import CradleError
@@ -69,6 +71,21 @@ async def test_a_killed_child_starts_again(tmp_path: Path) -> None:
     [first] = await until_started(tmp_path, 1)
     os.kill(first, signal.SIGKILL)
     await until_started(tmp_path, 2)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(work, DEADLINE)
+
+
+async def test_a_child_that_cannot_begin_is_one_that_crashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin, tries = supervisor._start, iter([OSError("no more processes")])
+
+    async def start(child: Child) -> Any:
+        for error in tries:
+            raise error
+        return await begin(child)
+
+    monkeypatch.setattr(supervisor, "_start", start)
+    work = asyncio.create_task(supervise([child("import time; time.sleep(60)", tmp_path)], restarts=3, kill_seconds=5))
+    await until_started(tmp_path, 1)
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(work, DEADLINE)
 

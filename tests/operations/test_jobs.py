@@ -148,6 +148,15 @@ async def test_a_job_pins_how_many_documents_may_fail(
     assert job_report((await entrance.jobs.opened("acme", "a reference")).view)["max_failed"] == written
 
 
+async def test_a_process_keeps_few_jobs_at_hand_and_knows_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("operations.jobs.MOST_PINNED", 2)
+    entrance = await Entrance(tmp_path).with_customer()
+    jobs = [await entrance.jobs.open("acme", str(number)) for number in range(4)]
+    first = [await entrance.jobs.parameters(job) for job in jobs]
+    assert len(entrance.jobs._parameters) == len(entrance.jobs._fingerprints) == 2
+    assert [await entrance.jobs.parameters(job) for job in jobs] == first
+
+
 async def test_more_failures_than_the_job_allows_fail_it_and_each_is_named(tmp_path: Path) -> None:
     entrance = await Entrance(tmp_path).with_customer()
     await add_customer("acme", store=entrance.store, max_failed="1")
