@@ -236,7 +236,7 @@ async def _documents(bench: Bench) -> tuple[Message, str, int]:
 
 
 async def _chunks(bench: Bench) -> tuple[Message, str, int]:
-    return _chunks_made(4), "chunked", 16
+    return _chunks_made(4), "chunked", POLL
 
 
 def _chunks_made(count: int) -> ChunksMade:
@@ -260,7 +260,7 @@ def _kept(stage: str, message: Message, topic: str, count: int, bench: Bench, ru
         records = runner.run(bench.sealed(message, topic + bench.suffix, count))
         runner.run(bench.deliver(stage, handle, runtime, records))
 
-    times = paired(lambda: through(bench.unsafe), lambda: through(bench.runtime), rounds=7)
+    times = paired(lambda: through(bench.unsafe), lambda: through(bench.runtime), rounds=5)
     return Row(
         name=f"{stage} stage: throughput kept with ledger, acks and commits",
         measured=f"{count / times.second:.1f} messages/s",
