@@ -20,6 +20,8 @@ import pytest
 from infra.local.processes import free_port
 from tests.roads.road import CUSTOMER, STAGES, Road, wait_until
 
+pytestmark = pytest.mark.apart
+
 STUCK = 10
 GRACE = 4
 
@@ -28,8 +30,6 @@ PROGRAM = f"""
 import asyncio, dataclasses, os, signal, sys
 import consumers.app, consumers.runtime.cell, cradle.commands.run, cradle.flow, schemas.topology
 from cradle.commands import main
-
-pytestmark = pytest.mark.apart
 
 schemas.topology.GRACE_SECONDS = {GRACE}
 factory, read_flow = consumers.app.stage_factory, cradle.flow.read_flow

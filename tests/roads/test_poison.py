@@ -21,6 +21,8 @@ from infra.paths import CustomerPaths, file_url
 from schemas.ids import document_id, job_id
 from tests.roads.road import CUSTOMER, Road, wait_until
 
+pytestmark = pytest.mark.apart
+
 TOTAL = 1000
 POISONED = {"absent": 9, "elsewhere": 9, "unstaged": 9, "faulty": 8, "killer": 2}
 CODES = {
@@ -37,8 +39,6 @@ ILLNESS = """
 # Python imports this in every process that finds it first: stages that are ill until the file `healed` is there.
 import os, signal, sys
 from pathlib import Path
-
-pytestmark = pytest.mark.apart
 
 ill = Path(__file__).parent
 
