@@ -128,6 +128,6 @@ def _holds(place: Path, digest: str) -> bool:
     try:
         image = open_image(place)
         image.verify()
-    except CradleError:
+    except (CradleError, FileNotFoundError):  # or another build is just replacing it
         return False
     return image.digest == digest

@@ -1,10 +1,11 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from appliance.format import DATABASE, VECTORS
 from builders.image import BuiltImage, build_image, building
-from builders.oci.read import layer_files, open_image
+from builders.oci.read import Image, layer_files, open_image
 from schemas.errors import CradleError
 from tests.builders.corpus import ABOUT, library
 from tests.builders.test_oci import foreign_base
@@ -55,6 +56,27 @@ def test_a_damaged_image_is_built_anew(tmp_path: Path) -> None:
     image.blob(image.layers[0]["digest"]).path.write_bytes(b"damaged")
     assert built(tmp_path / "image") == first
     open_image(tmp_path / "image").verify()
+
+
+def test_an_image_that_another_build_replaces_meanwhile_is_put_there_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = built(tmp_path / "image")
+    monkeypatch.setattr("builders.image.open_image", _replaced(open_image))
+    assert built(tmp_path / "image") == first
+    open_image(tmp_path / "image").verify()
+
+
+def _replaced(look: Callable[[Path], Image]) -> Callable[[Path], Image]:
+    """The image at its place is renamed away between a look at it and reading it."""
+
+    def looked(place: Path) -> Image:
+        image = look(place)
+        if place.name == "image":
+            raise FileNotFoundError
+        return image
+
+    return looked
 
 
 def test_a_build_that_fails_leaves_nothing(tmp_path: Path) -> None:
