@@ -28,7 +28,7 @@ Each number is held against a baseline that is measured in the same run, on the 
 
 
 def main(names: Sequence[str]) -> int:
-    """Runs the named benchmarks, or all; the page is written only when all ran. Exit code 1 if a bar is missed."""
+    """Runs the named benchmarks, or all, and writes their rows into the page. Exit code 1 if a bar is missed."""
     console = Console()
     rows: list[Row] = []
     missing: list[str] = []
@@ -41,22 +41,32 @@ def main(names: Sequence[str]) -> int:
     console.print(_table(rows))
     for line in missing:
         console.print(f"[yellow]left out[/yellow] {line}")
-    if not names and not missing:
-        PAGE.write_text(page(rows, machine(), datetime.now(UTC)), "utf-8")
+    if not missing:
+        kept = _kept(PAGE.read_text("utf-8"), rows) if names else []
+        PAGE.write_text(page(rows, machine(), datetime.now(UTC), kept), "utf-8")
         console.print(
             f"[dim]written to {PAGE.relative_to(Path.cwd()) if PAGE.is_relative_to(Path.cwd()) else PAGE}[/dim]"
         )
     return 0 if all(row.passed for row in rows) and not missing else 1
 
 
-def page(rows: Sequence[Row], machine: str, when: datetime) -> str:
-    """docs/benchmarks.md."""
-    lines = ["| what | measured | baseline | ratio | bar | |", "| --- | --- | --- | --- | --- | --- |"]
+def page(rows: Sequence[Row], machine: str, when: datetime, kept: Sequence[str] = ()) -> str:
+    """docs/benchmarks.md; `kept` are lines of earlier runs."""
+    lines = ["| what | measured | baseline | ratio | bar | |", "| --- | --- | --- | --- | --- | --- |", *kept]
     lines += [
         f"| {row.name} | {row.measured} | {row.baseline} | {row.ratio:.2f} | {row.bar} | {_verdict(row)} |"
         for row in rows
     ]
     return f"{HEAD}{machine}. {when:%Y-%m-%d}.\n\n" + "\n".join(lines) + "\n"
+
+
+def _kept(old: str, rows: Sequence[Row]) -> list[str]:
+    """The page's lines of other benchmarks than these."""
+    new = {row.name for row in rows}
+    lines = [line for line in old.splitlines() if line.startswith("| ")][1:]
+    return [
+        line for line in lines if line.split(" | ")[0].removeprefix("| ") not in new and not line.startswith("| ---")
+    ]
 
 
 def machine() -> str:
