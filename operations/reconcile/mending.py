@@ -15,6 +15,7 @@ from uuid import UUID, uuid5
 
 from infra.broker import OutgoingRecord
 from infra.ledger import ADMIT, DocumentRow, JobState, JobView, Outcome, WorkRow
+from infra.staging.names import RAW, STAGED, object_name
 from operations.jobs import open_path
 from operations.reconcile.looking import Looked, check_alive
 from operations.reconcile.ports import Bench
@@ -32,8 +33,6 @@ AT_ONCE: Final = 8
 ATTEMPTS: Final = 8
 """Ids of one question to the ledger."""
 SOURCE: Final = "/cradle/reconcile"
-RAW: Final = "raw"
-"""The kind of staged objects that holds documents as they came."""
 
 
 @dataclass(slots=True)
@@ -160,14 +159,14 @@ async def _reference(job: UUID, row: DocumentRow, bench: Bench) -> DocumentRefer
     """The ledger has its path, staging its bytes. Raises Permanent `staging.*`, `key.*` or `envelope.*`."""
     key = await bench.key(job)
     path = open_path(key, row.id, row.sealed_path)
-    name = f"jobs/{job}/{RAW}/{row.id}"
+    name = object_name(job, RAW, row.id)
     digest, size = hashlib.sha256(), 0
     async for piece in bench.unsealed.stream(job, name):
         digest.update(piece)
         size += len(piece)
     if document_id(key, path, digest.hexdigest()) != row.id:
         raise Permanent("staging.tampered")
-    return DocumentReference(path=path, uri=f"staged:{name}", sha256=digest.hexdigest(), size=size)
+    return DocumentReference(path=path, uri=STAGED + name, sha256=digest.hexdigest(), size=size)
 
 
 async def _admit_again(mended: Mended, references: Sequence[DocumentReference], used: set[UUID], bench: Bench) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
+from infra.staging.names import RAW, STAGED, object_name
 from schemas.errors import Permanent
 from schemas.ids import document_id
 from schemas.messages import (
@@ -18,10 +19,6 @@ from schemas.messages import (
     GraphExtracted,
     Message,
 )
-
-RAW: Final = "raw"
-"""The kind of staged objects that holds documents as they came."""
-STAGED: Final = "staged:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +57,7 @@ def rewritten_part(part: EmbeddingsMade, child: Child) -> EmbeddingsMade:
 
 
 def raw_object(job: UUID, document: str) -> str:
-    return f"jobs/{job}/{RAW}/{document}"
+    return object_name(job, RAW, document)
 
 
 def _submitted(event: DocumentsSubmitted, child: Child) -> Rewritten | None:
