@@ -1,7 +1,10 @@
-"""The data layer: one SQLite file and one flat vector file, which whoever holds the image can read without us.
+"""The data layers: folders of one SQLite file and one flat vector file, which whoever holds the image can read.
 
-`data.sqlite` holds documents, chunks and a full-text index. `vectors.f32` holds one vector a chunk: a header of 64
-bytes, little-endian (`magic`, 8 bytes; `version`, `dtype` and `dimension`, 4 bytes each; 4 bytes of zero; `rows`,
+`/data/000` is the full bake. Each update adds a folder, `/data/001` and so on: the documents that it brings, and the
+paths of those that it replaces or removes in the folders before it. Nothing in an older folder ever changes.
+
+`data.sqlite` holds documents, chunks, a full-text index and its words. `vectors.f32` holds one vector a chunk: a header
+of 64 bytes, little-endian (`magic`, 8 bytes; `version`, `dtype` and `dimension`, 4 bytes each; 4 bytes of zero; `rows`,
 8 bytes; zeros), then the rows, float32, little-endian, row-major. Row i belongs to the chunk whose `chunk` is i.
 """
 
@@ -12,9 +15,10 @@ from typing import Final
 DATABASE: Final = "data.sqlite"
 VECTORS: Final = "vectors.f32"
 FOLDER: Final = "/data"
-"""Where an image holds these files."""
+"""Where an image holds its layers' folders."""
+MOST_LAYERS: Final = 1000
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of both files: SQLite's `user_version` and the vector file's. It rises when an older reader would fail."""
 APPLICATION_ID: Final = 0x43524C31
 """SQLite's `application_id`, by which file(1) and others tell whose file this is: ASCII `CRL1`."""
@@ -33,6 +37,7 @@ CREATE TABLE documents (
   size       INTEGER NOT NULL,       -- of the raw file, bytes
   title      TEXT,
   language   TEXT,                   -- ISO 639-1
+  date       TEXT,                   -- when it was last changed, as it says itself: 2026-01-31
   text       TEXT NOT NULL,
   pages      TEXT NOT NULL           -- JSON: [[number, start, end], ...]; spans count code points of `text`
 ) STRICT;
@@ -45,12 +50,26 @@ CREATE TABLE chunks (
   "end"    INTEGER NOT NULL,
   page     INTEGER,                  -- from 1, where the format has pages
   headings TEXT NOT NULL,            -- JSON: outermost first
-  tokens   INTEGER NOT NULL
+  tokens   INTEGER NOT NULL,
+  words    INTEGER NOT NULL          -- of text and context, as the full-text index counts them
 ) STRICT;
+
+CREATE TABLE hidden (                -- documents of the layers below that this layer replaces or removes
+  path TEXT PRIMARY KEY              -- the document of that path, and what came out of it: `path!/...`
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE words (                 -- the index again, by word: what ranking over several layers adds up
+  word       TEXT PRIMARY KEY,       -- as the tokenizer of `passages` leaves it
+  chunks     BLOB NOT NULL,          -- uint32, little-endian, ascending: the chunks that hold it
+  in_text    BLOB NOT NULL,          -- uint16, little-endian, one a chunk: how often; 65535 stands for more
+  in_context BLOB NOT NULL           -- the same of the title and headings
+) STRICT, WITHOUT ROWID;
 
 -- rowid is chunks.chunk; `context` is the document's title and the headings above the chunk
 CREATE VIRTUAL TABLE passages USING fts5(text, context, content='', tokenize="unicode61 remove_diacritics 2");
 """
+
+TOKENIZER: Final = "unicode61 remove_diacritics 2"
 
 _HEADER: Final = struct.Struct("<8sIII4xQ")
 _MAGIC: Final = b"CRADLEVF"
@@ -80,3 +99,10 @@ def read_header(head: bytes) -> VectorShape:
     if version != VERSION or dtype != _FLOAT32:
         raise ValueError(f"this reader knows vector files of version {VERSION} in float32 only")
     return VectorShape(rows, dimension)
+
+
+def layer_folder(number: int) -> str:
+    """The folder of the data layer `number`, under FOLDER: `000`, `001`, ... Raises ValueError past MOST_LAYERS."""
+    if not 0 <= number < MOST_LAYERS:
+        raise ValueError(f"an image has at most {MOST_LAYERS} data layers")
+    return f"{number:03d}"

@@ -16,6 +16,8 @@ from schemas.errors import CradleError
 from schemas.messages import Document
 
 APPLIANCE_FOLDER: Final = "/opt/cradle"
+DATA_ROLE: Final = "data-"
+"""Annotation `cradle.layer` of data layer number n: `data-000`, `data-001`, ... The appliance's is `appliance`."""
 RUN: Final = RunSettings(
     entrypoint=("python3", "-m", "appliance"),
     command=("about",),
@@ -50,6 +52,21 @@ class BakedDocument:
     """In order; read once."""
     whole: Callable[[], DocumentText]
     """Asked once the passages have been read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """The image that an update lies over, as it is remembered: not a byte of its layers is here."""
+
+    digest: str
+    manifest: Mapping[str, Any]
+    config: Mapping[str, Any]
+
+    @property
+    def data_layers(self) -> int:
+        """How many it has: also the number of the next one."""
+        roles = (layer.get("annotations", {}).get("cradle.layer", "") for layer in self.manifest["layers"])
+        return sum(role.startswith(DATA_ROLE) for role in roles)
 
 
 class ImageBuilder:

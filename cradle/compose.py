@@ -21,6 +21,7 @@ from schemas.topology import Topology
 if TYPE_CHECKING:
     from consumers.runtime import Handle, Runtime
     from consumers.runtime.runtime import Isolate
+    from infra.archive import Archive
     from infra.broker import Broker
     from infra.keys import Keys
     from infra.ledger import Ledger
@@ -51,13 +52,18 @@ class Urls:
     ledger: str
     parameters: str
     staging: str
+    archive: str
     keys: str
     progress: str
 
 
 def embedded_urls(home: Path) -> dict[str, str]:
     """The embedded stack's URL of each setting; broker, databases and progress only once it was up."""
-    files = {"staging_url": file_url(home / "staging"), "keys_url": file_url(home / "keys")}
+    files = {
+        "staging_url": file_url(home / "staging"),
+        "archive_url": file_url(home),
+        "keys_url": file_url(home / "keys"),
+    }
     found = stack.endpoints(home)
     if found is None:
         return files
@@ -133,6 +139,11 @@ class Adapters:
         from infra.staging import open_staging
 
         return await self._once(open_staging, _url("staging", self.settings))
+
+    async def archive(self) -> "Archive":
+        from infra.archive import open_archive
+
+        return await self._once(open_archive, _url("archive", self.settings))
 
     async def keys(self) -> "Keys":
         from infra.keys import open_keys

@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     """PostgreSQL of customers and Installation Parameters: `postgresql://user:password@host:5433/installation`."""
     staging_url: str | None = None
     """Sealed objects on their way: `s3://bucket/prefix?endpoint=http://host:4050` or `file:///folder`."""
+    archive_url: str | None = None
+    """Versions that were delivered, append-only: `s3://bucket/prefix?endpoint=...` with object lock, or
+    `file:///folder`."""
     keys_url: str | None = None
     """One data key a job: `file:///folder`."""
     progress_url: str | None = None

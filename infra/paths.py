@@ -8,6 +8,7 @@ from uuid import UUID
 
 from schemas.errors import CradleError
 from schemas.ids import check_customer_id
+from schemas.versions import read_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,15 @@ class CustomerPaths:
     def image(self, job: UUID, generation: int) -> Path:
         """The OCI layout of a job's image."""
         return self.images / f"{job}.{generation}"
+
+    def package(self, version: str) -> Path:
+        """The folder that the customer gets. Raises Permanent `version.name`."""
+        return self.home / "packages" / self.customer / str(read_version(version))
+
+    def archived(self, version: str) -> tuple[str, str]:
+        """Names in the archive: of the encrypted tar and of the record. Raises Permanent `version.name`."""
+        name = f"versions/{self.customer}/{read_version(version)}"
+        return f"{name}.oci.age", f"{name}.json"
 
 
 def file_url(path: Path) -> str:

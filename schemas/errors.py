@@ -385,6 +385,42 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
     "image.broken": ErrorKind(
         "The image is not one of ours or is damaged: {what}.", "Bake the job again.", family=Family.USAGE
     ),
+    # -- versions, packages, the archive ------------------------------------------------------------------------------
+    "version.name": ErrorKind(
+        "No version is called {name!r}.", "A version is v1.0 or v1.0-init; `cradle versions CUSTOMER` lists them."
+    ),
+    "version.unknown": ErrorKind(
+        "Customer {customer!r} has no version {version}.", "`cradle versions {customer}` lists what it has."
+    ),
+    "version.superseded": ErrorKind(
+        "The update was made over {extends}, and {newest} is newer.",
+        "Ingest it again with --update: it then lies over {newest}.",
+    ),
+    "update.nothing": ErrorKind(
+        "Customer {customer!r} has no version that could be updated.",
+        "Ingest everything without --update, and package the job.",
+    ),
+    "update.parameters": ErrorKind(
+        "An update keeps the parameters of the version it lies over ({version}); changed parameters need a full job.",
+        "Leave out --parameters; or ingest all documents again without --update.",
+    ),
+    "update.format": ErrorKind(
+        "Version {version} has data layers of another format than this release writes.",
+        "Ingest all documents again without --update.",
+    ),
+    "archive.exists": ErrorKind(
+        "The archive has {name} already, and nothing in it is ever replaced.", "Nothing is to be done."
+    ),
+    "archive.missing": ErrorKind(
+        "The archive has no {name}.", "`cradle versions CUSTOMER` lists what it has; check CRADLE_ARCHIVE_URL."
+    ),
+    "archive.name": ErrorKind(
+        "An archived object is versions/<customer>/<version>, as .oci.age or .json.", "Name it so."
+    ),
+    "archive.damaged": ErrorKind(
+        "{name} in the archive is not what was written there.",
+        "Restore it from the copy that the customer has; find out who else may write to the archive.",
+    ),
 }
 
 

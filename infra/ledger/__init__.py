@@ -71,6 +71,8 @@ class NewJob:
     """When to erase it if it is never baked; None: DEFAULT_RETENTION after `opened_at`."""
     max_failed: "Limit | None" = None
     """How many documents may fail before the job as a whole does; None: all but one."""
+    extends: str | None = None
+    """The version that this job updates; None: a full job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +209,10 @@ class JobView:
     last_done_at: datetime | None = None
     """When one was done or failed last, once some are done."""
     max_failed: Limit | None = None
+    extends: str | None = None
+    """The version that this job updates; None: a full job."""
+    version: str | None = None
+    """The version that its newest image was packaged as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,6 +358,11 @@ class Ledger(Protocol):
 
     async def baked(self, job: UUID, generation: int, image: ImageRecord) -> None:
         """A complete job is BAKED. Twice is harmless; any other job, or an older generation, changes nothing."""
+
+    async def packaged(self, job: UUID, generation: int, version: str) -> None:
+        """A baked job is PACKAGED as that version (`v1.0-init`). Twice is harmless; any other job, or an older
+        generation, changes nothing. A redriven job is PROCESSING again and has no version until it is packaged anew.
+        """
 
     async def failed(self, job: UUID, reason: str, *, generation: int | None = None) -> None:
         """An unfinished job as a whole is FAILED with that error code; its announcement is taken back.

@@ -44,6 +44,8 @@ class ChunksMade(Message):
     title: str | None = None
     language: str | None = None
     """ISO 639-1, where detected."""
+    date: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] | None = None
+    """When the document was last changed, as it says itself: `2026-01-31`."""
     text_length: Offset
     """Length of the whole document's extracted text."""
     text_start: Offset

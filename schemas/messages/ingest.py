@@ -38,11 +38,17 @@ class DocumentsSubmitted(Message):
     """The upstream's own name of the job: the same reference twice is the same job."""
     documents: Annotated[tuple[DocumentReference, ...], Field(max_length=1024)] = ()
     manifest: Manifest | None = None
+    update: bool = False
+    """Whether the job is an update of the customer's newest version: every event of a job says the same."""
+    removed: Annotated[tuple[DocumentPath, ...], Field(max_length=1024)] = ()
+    """Of an update: documents of the version below that are no longer part of it, and what came out of them."""
 
     @model_validator(mode="after")
     def _says_something(self) -> "DocumentsSubmitted":
-        if not self.documents and self.manifest is None:
+        if not self.documents and not self.removed and self.manifest is None:
             raise ValueError("an ingest event carries documents, a manifest, or both")
+        if self.removed and not self.update:
+            raise ValueError("only an update removes documents")
         return self
 
     @property
