@@ -55,7 +55,7 @@ class DocumentState(StrEnum):
     OPEN = "open"
     DONE = "done"
     FAILED = "failed"
-    EXPANDED = "expanded"  # an archive: its members are the documents
+    EXPANDED = "expanded"  # an archive: its members are the documents; or a path that an update removes
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,8 +272,9 @@ class Ledger(Protocol):
 
         A failed outcome marks its document failed, and a failed document stays failed; any other is done once it has
         been let in and no unit of its own is open. A job that completes here is announced (outbox); one that completes
-        without a single document that is done becomes FAILED with reason `job.empty`, one of which more documents
-        failed than it allows FAILED with `job.too-many-failed`; neither is announced.
+        without a single document that is done becomes FAILED with reason `job.empty`, unless it is an update that
+        brought none and only removes some; one of which more documents failed than it allows FAILED with
+        `job.too-many-failed`; neither is announced.
         The first manifest recorded counts; a later one that differs is ignored (`admit` refuses it beforehand).
         A job that is over stays so: counters still move, its state does not. For a job the ledger does not know the
         outcome is kept and nothing else moves. An erased job keeps no path of a document met afterwards.

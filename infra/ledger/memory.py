@@ -109,6 +109,7 @@ class _Job:
     last_done_at: datetime | None = None
     completed_at: datetime | None = None
     erased_at: datetime | None = None
+    version: str | None = None
 
     @property
     def retain_until(self) -> datetime:
@@ -137,7 +138,8 @@ class _Job:
     def verdict(self) -> str | None:
         """Why it cannot be baked as it stands, if so."""
         failed, limit = self.count(DocumentState.FAILED), self.opened.max_failed
-        if not self.count(DocumentState.DONE):
+        removes_only = self.opened.extends is not None and not self.count(*FILES)
+        if not self.count(DocumentState.DONE) and not removes_only:
             return "job.empty"
         if limit is not None and failed > limit.most(self.count(*FILES)):
             return "job.too-many-failed"
@@ -315,6 +317,11 @@ class MemoryLedger:
             self._jobs[job].state = JobState.BAKED
             self._jobs[job].image = image
 
+    async def packaged(self, job: UUID, generation: int, version: str) -> None:
+        if self._in(job, JobState.BAKED) and self._jobs[job].generation == generation:
+            self._jobs[job].state = JobState.PACKAGED
+            self._jobs[job].version = version
+
     async def failed(self, job: UUID, reason: str, *, generation: int | None = None) -> None:
         if generation is not None and not (
             self._in(job, JobState.COMPLETE) and self._jobs[job].generation == generation
@@ -464,7 +471,7 @@ class MemoryLedger:
 
     def _resume(self, job: _Job) -> None:
         job.state = JobState.OPEN if job.manifest is None else JobState.PROCESSING
-        job.reason = None
+        job.reason = job.version = None
         job.last_done = job.count(DocumentState.DONE, DocumentState.FAILED)
         self._withdraw(job.opened.id)
 
@@ -574,4 +581,6 @@ def _view(job: _Job) -> JobView:
         first_done=job.first_done,
         last_done_at=job.last_done_at,
         max_failed=job.opened.max_failed,
+        extends=job.opened.extends,
+        version=job.version,
     )

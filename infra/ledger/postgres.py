@@ -67,6 +67,7 @@ class PostgresLedger:
             retain_until=job.retain_until or job.opened_at + DEFAULT_RETENTION,
             max_failed_count=job.max_failed.count if job.max_failed else None,
             max_failed_share=job.max_failed.share if job.max_failed else None,
+            extends=job.extends,
             admit=ADMIT,
         )
         return await self.job(job.id)
@@ -171,6 +172,9 @@ class PostgresLedger:
             baked_at=image.baked_at,
             retain_until=image.retain_until,
         )
+
+    async def packaged(self, job: UUID, generation: int, version: str) -> None:
+        await self._database.fetch("package_job", job=job, generation=generation, version=version)
 
     @tried_again
     async def failed(self, job: UUID, reason: str, *, generation: int | None = None) -> None:

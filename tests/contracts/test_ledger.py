@@ -426,6 +426,85 @@ class TestBaking:
             assert await ledger.job(job) == before
 
 
+class TestPackaging:
+    async def test_a_baked_job_is_packaged_once(self, ledger: Ledger) -> None:
+        job = await complete(ledger)
+        await ledger.baked(job, 1, image())
+        baked = await ledger.job(job)
+        await ledger.packaged(job, 1, "v1.0-init")
+        view = await ledger.job(job)
+        assert view == replace(baked, state=JobState.PACKAGED, version="v1.0-init")
+        await ledger.packaged(job, 1, "v2.0-full")
+        await ledger.baked(job, 1, image(digest="sha256:" + "1" * 64))
+        await ledger.failed(job, "image.broken")
+        assert await ledger.job(job) == view
+
+    async def test_only_the_newest_generation_of_a_baked_job_is_packaged(self, ledger: Ledger) -> None:
+        running, waiting, baked, erased = await opened(ledger), *[await complete(ledger) for _ in range(3)]
+        for job in (baked, erased):
+            await ledger.baked(job, 1, image())
+        await ledger.erased(erased, now=LATER)
+        for job, generation in ((running, 0), (waiting, 1), (baked, 2), (erased, 1)):
+            before = await ledger.job(job)
+            await ledger.packaged(job, generation, "v1.0-init")
+            assert await ledger.job(job) == before
+        await ledger.packaged(uuid4(), 1, "v1.0-init")
+
+    async def test_a_packaged_job_is_kept_and_erased_as_a_baked_one(self, ledger: Ledger) -> None:
+        job = await complete(ledger)
+        await ledger.baked(job, 1, image())
+        await ledger.packaged(job, 1, "v1.0-init")
+        until = (await ledger.job(job)).retain_until
+        assert await ledger.due_for_erasure(now=until - timedelta(seconds=1)) == []
+        assert await ledger.due_for_erasure(now=until) == [job]
+        await ledger.erased(job, now=LATER)
+        view = await ledger.job(job)
+        assert (view.state, view.version) == (JobState.ERASED, "v1.0-init"), "what it was delivered as stays known"
+
+    async def test_a_packaged_job_that_meets_documents_again_has_no_version(self, ledger: Ledger) -> None:
+        job = await complete(ledger)
+        await ledger.baked(job, 1, image())
+        await ledger.packaged(job, 1, "v1.0-init")
+        await ledger.readmit(job, ["a"], event=uuid4(), now=LATER)
+        view = await ledger.job(job)
+        assert (view.state, view.version) == (JobState.PROCESSING, None)
+
+
+class TestUpdates:
+    async def test_it_is_known_which_version_a_job_updates(self, ledger: Ledger) -> None:
+        job = new_job(extends="v1.0-init")
+        assert (await ledger.open_job(job)).extends == "v1.0-init"
+        assert (await ledger.open_job(replace(job, extends="v1.1-update"))).extends == "v1.0-init", "the first stays"
+        assert (await ledger.job(await opened(ledger))).extends is None
+
+    async def test_an_update_that_only_removes_is_complete_and_announced(self, ledger: Ledger) -> None:
+        job = await opened(ledger, extends="v1.0-init")
+        await submit(ledger, job, manifest=2)
+        assert (await ledger.job(job)).state is JobState.PROCESSING
+        await submit(ledger, job, met("gone", state=DocumentState.EXPANDED), met("old", state=DocumentState.EXPANDED))
+        view = await ledger.job(job)
+        assert (view.state, view.total, view.generation) == (JobState.COMPLETE, 0, 1)
+        assert await ledger.announcements() == [Announcement(job, "acme", 1)]
+        message = uuid4()
+        await ledger.failed(job, "update.format")
+        await ledger.record("bake", [Outcome(message, job, None, code="update.format")], now=LATER)
+        assert await ledger.redrive("bake", message, job=job, now=LATER)
+        assert (await ledger.job(job)).state is JobState.COMPLETE
+
+    async def test_an_update_of_which_every_document_failed_fails(self, ledger: Ledger) -> None:
+        job = await opened(ledger, extends="v1.0-init")
+        refused = met("a", state=DocumentState.FAILED, code="document.type")
+        await submit(ledger, job, met("gone", state=DocumentState.EXPANDED), refused, manifest=2)
+        view = await ledger.job(job)
+        assert (view.state, view.reason) == (JobState.FAILED, "job.empty")
+        assert await ledger.announcements() == []
+
+    async def test_a_full_job_without_documents_fails(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        await submit(ledger, job, manifest=0)
+        assert (await ledger.job(job)).reason == "job.empty"
+
+
 class TestFailureAndErasure:
     async def test_a_failed_job_takes_its_announcement_back(self, ledger: Ledger) -> None:
         job = await complete(ledger)
@@ -581,15 +660,17 @@ async def with_a_failure(ledger: Ledger, **changes: object) -> tuple[UUID, UUID]
 
 
 class TestRedrive:
-    @pytest.mark.parametrize("announced", ["waiting", "taken", "baked", "failed", "too many"])
+    @pytest.mark.parametrize("announced", ["waiting", "taken", "baked", "packaged", "failed", "too many"])
     async def test_a_failed_unit_is_open_again_and_the_job_completes_as_its_next_generation(
         self, ledger: Ledger, announced: str
     ) -> None:
         job, message = await with_a_failure(ledger, max_failed=Limit(count=0) if announced == "too many" else None)
         if announced == "taken":
             await ledger.announced(Announcement(job, "acme", 1))
-        if announced == "baked":
+        if announced in ("baked", "packaged"):
             await ledger.baked(job, 1, image())
+        if announced == "packaged":
+            await ledger.packaged(job, 1, "v1.0-init")
         if announced == "failed":
             await ledger.failed(job, "image.broken")
         before = await ledger.job(job)
@@ -597,7 +678,8 @@ class TestRedrive:
             assert await ledger.redrive("chunk", message, job=job, now=LATER)
             view = await ledger.job(job)
             counted = {"items": {"chunk": 2}, "outcomes": {"admit": 1, "chunk": 1}}
-            assert view == replace(before, state=JobState.PROCESSING, reason=None, failed=0, open_work=1, **counted)
+            resumed = {"state": JobState.PROCESSING, "reason": None, "version": None}
+            assert view == replace(before, **resumed, failed=0, open_work=1, **counted)
         assert await ledger.finished("chunk", [message]) == set()
         assert await ledger.open_documents("acme") == 1
         assert [(row.state, row.code, row.stage) for row in await ledger.documents(job)][1] == ("open", None, None)

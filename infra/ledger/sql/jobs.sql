@@ -3,9 +3,9 @@
 -- is to be done again. That an event was refused before stays known.
 WITH opened AS (
     INSERT INTO ledger.jobs (id, customer, reference, parameters, fingerprint, parent, opened_at, retain_until,
-                             max_failed_count, max_failed_share)
+                             max_failed_count, max_failed_share, extends)
     VALUES (%(id)s, %(customer)s, %(reference)s, %(parameters)s, %(fingerprint)s, %(parent)s, %(opened_at)s,
-            %(retain_until)s, %(max_failed_count)s, %(max_failed_share)s)
+            %(retain_until)s, %(max_failed_count)s, %(max_failed_share)s, %(extends)s)
     ON CONFLICT (id) DO NOTHING
     RETURNING id
 )
@@ -19,6 +19,12 @@ UPDATE ledger.jobs
 SET state = 'baked', image = %(image)s, chunks = %(chunks)s, merkle = %(merkle)s, baked_at = %(baked_at)s,
     retain_until = %(retain_until)s
 WHERE id = %(job)s AND generation = %(generation)s AND state = 'complete';
+
+-- name: package_job
+-- The baked job's newest image is that version.
+UPDATE ledger.jobs
+SET state = 'packaged', version = %(version)s
+WHERE id = %(job)s AND generation = %(generation)s AND state = 'baked';
 
 -- name: fail_job
 -- An unfinished job fails as a whole; on behalf of a generation only while that is complete and not baked.

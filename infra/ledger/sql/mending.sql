@@ -2,7 +2,7 @@
 -- Locks a job that is to be mended. `ready`: nothing is left to do before it is baked.
 SELECT state, erased_at, generation,
        coalesce(sources >= manifest AND open_work = 0, false) AS ready,
-       done = 0 OR coalesce(failed > coalesce(max_failed_count, max_failed_share * total), false) AS refused
+       done = 0 AND (extends IS NULL OR total > 0) OR coalesce(failed > coalesce(max_failed_count, max_failed_share * total), false) AS refused
 FROM ledger.jobs
 WHERE id = %(job)s
 FOR UPDATE;
@@ -93,6 +93,7 @@ FROM changed;
 UPDATE ledger.jobs
 SET state = CASE WHEN manifest IS NULL THEN 'open' ELSE 'processing' END,
     reason = NULL,
+    version = NULL,
     sources = sources + %(sources)s,
     total = total + %(total)s,
     done = done + %(done)s,

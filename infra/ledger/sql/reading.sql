@@ -74,23 +74,26 @@ WHERE jobs.customer = %(customer)s AND jobs.state IN ('open', 'processing');
 
 -- name: job
 -- One job as it stands.
-SELECT *
-FROM ledger.job_views
+SELECT view.*, jobs.extends, jobs.version
+FROM ledger.job_views AS view
+JOIN ledger.jobs USING (id)
 WHERE id = %(job)s;
 
 -- name: jobs
 -- The newest jobs.
-SELECT *
-FROM ledger.job_views
-ORDER BY opened_at DESC, id
+SELECT view.*, jobs.extends, jobs.version
+FROM ledger.job_views AS view
+JOIN ledger.jobs USING (id)
+ORDER BY view.opened_at DESC, id
 LIMIT %(limit)s;
 
 -- name: jobs_of_customer
 -- The customer's newest jobs.
-SELECT *
-FROM ledger.job_views
-WHERE customer = %(customer)s
-ORDER BY opened_at DESC, id
+SELECT view.*, jobs.extends, jobs.version
+FROM ledger.job_views AS view
+JOIN ledger.jobs USING (id)
+WHERE view.customer = %(customer)s
+ORDER BY view.opened_at DESC, id
 LIMIT %(limit)s;
 
 -- name: documents

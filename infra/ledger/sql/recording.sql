@@ -94,6 +94,7 @@ GROUP BY job;
 WITH moved AS (
     SELECT job.id,
            job.state,
+           job.extends,
            coalesce(job.manifest, move.manifest) AS manifest,
            job.sources + move.sources AS sources,
            job.total + move.total AS total,
@@ -108,7 +109,10 @@ WITH moved AS (
 ), ended AS (
     SELECT id,
            coalesce(state IN ('open', 'processing') AND sources >= manifest AND open_work = 0, false) AS now,
-           CASE WHEN done = 0 THEN 'job.empty' WHEN failed > most_failed THEN 'job.too-many-failed' END AS reason
+           CASE
+               WHEN done = 0 AND (extends IS NULL OR total > 0) THEN 'job.empty'  -- an update may only remove
+               WHEN failed > most_failed THEN 'job.too-many-failed'
+           END AS reason
     FROM moved
 ), settled AS (
     UPDATE ledger.jobs AS job
