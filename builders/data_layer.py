@@ -72,9 +72,13 @@ class DataLayerWriter:
     For each document `add` its passages, at least once, then `close_document`; at the end `finish`. Used in a `with`.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """`folder` exists and is empty; it holds the scratch file as well until `finish`."""
+    def __init__(self, folder: Path, *, number: int = 0) -> None:
+        """`folder` exists and is empty; it holds the scratch file as well until `finish`.
+
+        `number` is the layer's: above 0 it is an update, and hides in the layers below what it replaces or removes.
+        """
         self._folder = folder
+        self._update = number > 0
         self._scratch = folder / f".{DATABASE}"
         self._vectors: BinaryIO = (folder / VECTORS).open("xb")
         self._database = apsw.Connection(str(self._scratch))
@@ -106,7 +110,7 @@ class DataLayerWriter:
             self._trees["embed"].add(embed_leaf(document, chunk, vector))
         first = self._chunks
         self._database.executemany(
-            "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",
             (_chunk_row(first + i, self._documents, chunk) for i, chunk in enumerate(passages.chunks)),
         )
         self._database.executemany(
@@ -123,7 +127,7 @@ class DataLayerWriter:
         if not self._begun:
             raise ValueError("a document has at least one passage")
         self._database.execute(
-            "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?, ?)",
             (
                 self._documents,
                 document.path,
@@ -136,9 +140,17 @@ class DataLayerWriter:
                 _json([[page.number, page.start, page.end] for page in whole.pages]),
             ),
         )
+        if self._update:
+            self.hide(document.path)
         self._trees["admit"].add(admit_leaf(document))
         self._documents += 1
         self._begun = False
+
+    def hide(self, path: str) -> None:
+        """Hides a path in the layers below. Raises ValueError in a full bake, which has none."""
+        if not self._update:
+            raise ValueError("only an update hides paths")
+        self._database.execute("INSERT OR IGNORE INTO hidden VALUES (?)", (path,))
 
     def finish(self, about: Mapping[str, Any]) -> Contents:
         """Writes `about` and what was counted, and leaves exactly the two files of the format in the folder."""

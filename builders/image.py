@@ -7,20 +7,18 @@ from pathlib import Path
 from typing import Any, Final
 
 import appliance
-from appliance.format import DATABASE, FOLDER, VECTORS
+from appliance.format import DATABASE, FOLDER, VECTORS, layer_folder
 from builders.data_layer import Contents, DataLayerWriter, DocumentText, Passages
 from builders.oci.aside import aside, put_in_place
-from builders.oci.layout import Layer, RunSettings, write_image
-from builders.oci.read import Image, open_image
+from builders.oci.layout import Layer, RunSettings, write_image, write_update
+from builders.oci.read import DATA_ROLE, Image, Window, layer_files, open_image, role_of
 from schemas.errors import CradleError
 from schemas.messages import Document
 
 APPLIANCE_FOLDER: Final = "/opt/cradle"
-DATA_ROLE: Final = "data-"
-"""Annotation `cradle.layer` of data layer number n: `data-000`, `data-001`, ... The appliance's is `appliance`."""
 RUN: Final = RunSettings(
     entrypoint=("python3", "-m", "appliance"),
-    command=("about",),
+    command=("serve",),
     user="65532:65532",  # no name, no home, no rights; the number is a convention of minimal images
     environment={
         "PYTHONPATH": APPLIANCE_FOLDER,
@@ -39,7 +37,7 @@ class BuiltImage:
     merkle: Mapping[str, str]
     """Root of each stage, hex."""
     size: int
-    """Bytes of all its blobs."""
+    """Bytes of the blobs that were written or taken from the base: of an update, not those it lies over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,59 +63,103 @@ class Below:
     @property
     def data_layers(self) -> int:
         """How many it has: also the number of the next one."""
-        roles = (layer.get("annotations", {}).get("cradle.layer", "") for layer in self.manifest["layers"])
-        return sum(role.startswith(DATA_ROLE) for role in roles)
+        return sum(role_of(layer).startswith(DATA_ROLE) for layer in self.manifest["layers"])
 
 
 class ImageBuilder:
     """An image in the making: pass the documents to `data`, then `finish`."""
 
-    def __init__(self, scratch: Path, base: Image | None, into: Path) -> None:
+    def __init__(self, scratch: Path, base: Image | None, into: Path, below: Below | None) -> None:
         self._layout, self._data_folder = scratch / "layout", scratch / "data"
         self._layout.mkdir()
         self._data_folder.mkdir()
-        self._base, self._into = base, into
-        self.data = DataLayerWriter(self._data_folder)
+        self._base, self._into, self._below = base, into, below
+        self._number = below.data_layers if below else 0
+        self.data = DataLayerWriter(self._data_folder, number=self._number)
 
     def finish(self, about: Mapping[str, Any]) -> BuiltImage:
         """Writes the image and puts it in its place. `about` says what decided its content; it has a `fingerprint`."""
         contents = self.data.finish(about)
-        layers = [Layer("appliance", appliance_files()), Layer("data", self._data_files())]
-        annotations = _annotations(str(about["fingerprint"]), contents)
-        digest = write_image(self._layout, self._base, layers, RUN, annotations)
-        size = open_image(self._layout).size
+        digest = self._write(contents, str(about["fingerprint"]))
+        size = sum(blob.size for blob in open_image(self._layout).blobs.values())
         if not _holds(self._into, digest):
             put_in_place(self._layout, self._into)
         return BuiltImage(digest, contents.chunks, contents.documents, contents.merkle, size)
 
-    def _data_files(self) -> dict[str, Path]:
-        return {f"{FOLDER.strip('/')}/{name}": self._data_folder / name for name in (DATABASE, VECTORS)}
+    def _write(self, contents: Contents, fingerprint: str) -> str:
+        annotations = _annotations(fingerprint, contents)
+        names = data_file_names(self._number)
+        files = dict(zip(names, (self._data_folder / DATABASE, self._data_folder / VECTORS), strict=True))
+        data = Layer(f"{DATA_ROLE}{layer_folder(self._number)}", files, annotations)
+        if self._below:
+            return write_update(self._layout, self._below.manifest, self._below.config, data, annotations)
+        layers = [Layer("appliance", appliance_files()), data]
+        return write_image(self._layout, self._base, layers, RUN, annotations)
 
 
 @contextmanager
-def building(into: Path, base: Path | str | None) -> Iterator[ImageBuilder]:
+def building(into: Path, base: Path | str | None, *, below: Below | None = None) -> Iterator[ImageBuilder]:
     """An image that will stand at `into`, an OCI layout. Left before `finish`, or killed, it leaves nothing there.
 
     `base`: an OCI layout, where it has several images with `@sha256:...` after it; None for none.
+    `below`: the image that an update lies over; then `base` plays no part, and the layout is thin: it holds the new
+    data layer alone, since whoever has the image below has the rest.
     Raises CradleError `image.unknown` or `image.broken`: the base is not to be read.
     """
-    below = _open_base(base) if base else None
+    under = _open_base(base) if base and below is None else None
     with aside(into) as scratch:
-        builder = ImageBuilder(scratch, below, into)
+        builder = ImageBuilder(scratch, under, into, below)
         with builder.data:
             yield builder
 
 
 def build_image(
-    documents: Iterable[BakedDocument], about: Mapping[str, Any], base: Path | str | None, into: Path
+    documents: Iterable[BakedDocument],
+    about: Mapping[str, Any],
+    base: Path | str | None,
+    into: Path,
+    *,
+    below: Below | None = None,
+    removed: Iterable[str] = (),
 ) -> BuiltImage:
-    """Builds an image of `documents`, in order of path's bytes and SHA-256. Raises as `building` and its parts do."""
-    with building(into, base) as image:
+    """Builds an image of `documents`, in order of path's bytes and SHA-256. Raises as `building` and its parts do.
+
+    Over an image `below` each document replaces whatever its path was there, and `removed` names paths that are no
+    more (a path that ends in '/': all within it).
+    """
+    with building(into, base, below=below) as image:
+        for path in removed:
+            image.data.hide(path)
         for baked in documents:
             for passages in baked.passages:
                 image.data.add(baked.document, baked.title, passages)
             image.data.close_document(baked.document, baked.title, baked.whole())
         return image.finish(about)
+
+
+def data_layers(image: Image) -> dict[int, tuple[Window, Window]]:
+    """Where each data layer that is here has its database and its vectors, by the layer's number, the oldest first.
+
+    Raises CradleError `image.broken`: none is here, or one lacks a file.
+    """
+    missing = set(image.missing)
+    roles = [role_of(layer) for layer in image.layers if layer["digest"] not in missing]
+    numbers = [int(role.removeprefix(DATA_ROLE)) for role in roles if role.startswith(DATA_ROLE)]
+    if not numbers:
+        image.layer(f"{DATA_ROLE}{layer_folder(0)}")
+    return {number: _data_files(image, number) for number in numbers}
+
+
+def data_file_names(number: int) -> tuple[str, str]:
+    """How an image calls the database and the vectors of its data layer `number`: `data/000/data.sqlite`, ..."""
+    folder = f"{FOLDER.strip('/')}/{layer_folder(number)}"
+    return f"{folder}/{DATABASE}", f"{folder}/{VECTORS}"
+
+
+def _data_files(image: Image, number: int) -> tuple[Window, Window]:
+    names = data_file_names(number)
+    found = layer_files(image.layer(f"{DATA_ROLE}{layer_folder(number)}"), names)
+    return found[names[0]], found[names[1]]
 
 
 def appliance_files() -> dict[str, bytes]:

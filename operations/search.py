@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.format import DATABASE, FOLDER, VECTORS
 from appliance.question import embed_question
 from appliance.search import DataLayer, open_parts
-from builders.oci.read import layer_files, open_image
+from builders.image import data_layers
+from builders.oci.read import open_image
 from engines.embedding import load_engine
 from operations.images import find_image
 from schemas.errors import CradleError
@@ -44,10 +44,8 @@ def open_data_layer(layout: Path) -> DataLayer:
 
     Raises CradleError `image.unknown` or `image.broken`.
     """
-    folder = FOLDER.strip("/")
-    names = (f"{folder}/{DATABASE}", f"{folder}/{VECTORS}")
-    files = layer_files(open_image(layout).layer("data"), names)
-    database, vectors = (files[name] for name in names)
+    layers = data_layers(open_image(layout))
+    database, vectors = layers[max(layers)]
     connection = sqlite3.connect(":memory:")
     try:
         connection.deserialize(database.read())

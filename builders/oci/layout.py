@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from builders.oci.read import Image
+from builders.oci.read import ROLE, Image
 from builders.oci.tar import Content, write_tar
 
 MANIFEST_TYPE: Final = "application/vnd.oci.image.manifest.v1+json"
@@ -28,9 +28,11 @@ DEFAULT_PLATFORM: Final = {"architecture": "amd64", "os": "linux"}
 @dataclass(frozen=True, slots=True)
 class Layer:
     role: str
-    """Its annotation `cradle.layer`, by which readers find it: `appliance`, `data`."""
+    """Its annotation `cradle.layer`, by which readers find it: `appliance`, `data-000`."""
     files: Mapping[str, Content]
     """By name in the root file system, without a leading '/'."""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    """More of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,26 @@ def write_image(
     written = [_write_layer(folder, layer) for layer in layers]
     below = base.layers if base else []
     return write_layout(folder, _config(base, layers, written, run), [*below, *written], annotations)
+
+
+def write_update(
+    folder: Path,
+    manifest: Mapping[str, Any],
+    config: Mapping[str, Any],
+    layer: Layer,
+    annotations: Mapping[str, str],
+) -> str:
+    """Writes into the empty `folder` an image that has one more layer than that of `manifest` and `config`, whose
+    layers stay where they are: a thin layout. Returns the manifest's digest."""
+    written = _write_layer(folder, layer)
+    extended = {
+        **config,
+        "rootfs": {**config["rootfs"], "diff_ids": [*config["rootfs"]["diff_ids"], written["digest"]]},
+        "history": [*config.get("history", ()), _history(layer)],
+    }
+    return write_layout(
+        folder, extended, [*manifest["layers"], written], {**manifest.get("annotations", {}), **annotations}
+    )
 
 
 def write_layout(
@@ -124,14 +146,18 @@ def _config(
         },
         "history": [
             *below.get("history", ()),
-            *({"created": EPOCH, "created_by": f"cradle: {layer.role}"} for layer in layers),
+            *map(_history, layers),
         ],
     }
 
 
+def _history(layer: Layer) -> dict[str, str]:
+    return {"created": EPOCH, "created_by": f"cradle: {layer.role}"}
+
+
 def _write_layer(folder: Path, layer: Layer) -> dict[str, Any]:
     descriptor = write_blob(folder, LAYER_TYPE, lambda write: write_tar(layer.files, write))
-    return {**descriptor, "annotations": {"cradle.layer": layer.role}}
+    return {**descriptor, "annotations": {ROLE: layer.role, **layer.annotations}}
 
 
 def _write_json(folder: Path, media_type: str, value: object) -> dict[str, Any]:

@@ -24,6 +24,17 @@ _MAX_JSON_BYTES: Final = 16 * 1024 * 1024
 """A manifest or configuration that claims more is not read."""
 
 
+ROLE: Final = "cradle.layer"
+"""Annotation of a layer's descriptor: what it is to us."""
+DATA_ROLE: Final = "data-"
+"""The role of data layer number n: `data-000`, `data-001`, ... The appliance's is `appliance`."""
+
+
+def role_of(layer: Mapping[str, Any]) -> str:
+    """The role that a layer's descriptor states; empty for one of the base."""
+    return str((layer.get("annotations") or {}).get(ROLE, ""))
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """`size` bytes of a file, from `offset` on."""
@@ -64,15 +75,21 @@ class Image:
         return list(self.manifest["layers"])
 
     @property
+    def missing(self) -> list[str]:
+        """Digests of the layers whose blobs are not here: of a thin image, all but the newest. Lowest first."""
+        return [layer["digest"] for layer in self.layers if _blob_name(layer["digest"]) not in self._files]
+
+    @property
     def size(self) -> int:
-        """Bytes of its manifest, configuration and layers."""
+        """Bytes of its manifest, configuration and layers, be they here or not."""
         blobs = [self.manifest["config"], *self.layers]
         return self.blob(self.digest).size + sum(int(blob["size"]) for blob in blobs)
 
     @property
     def blobs(self) -> dict[str, Window]:
-        """Every blob that the image consists of, by its name in the layout."""
-        digests = [self.digest, self.manifest["config"]["digest"], *(layer["digest"] for layer in self.layers)]
+        """Every blob of the image that is here, by its name in the layout."""
+        here = [layer["digest"] for layer in self.layers if _blob_name(layer["digest"]) in self._files]
+        digests = [self.digest, self.manifest["config"]["digest"], *here]
         return {_blob_name(digest): self.blob(digest) for digest in digests}
 
     def blob(self, digest: str) -> Window:
@@ -83,22 +100,31 @@ class Image:
             raise _broken("a blob is missing") from None
 
     def layer(self, role: str) -> Window:
-        """The layer that Cradle annotated with `role`. Raises CradleError `image.broken`."""
+        """The layer that Cradle annotated with `role`. Raises CradleError `image.broken`: it has none, or not here."""
         for layer in self.layers:
-            if layer.get("annotations", {}).get("cradle.layer") == role:
+            if role_of(layer) == role:
                 return self.blob(layer["digest"])
         raise _broken(f"it has no {role} layer")
 
     def verify(self) -> None:
-        """Reads every blob and compares it with what names it. Raises CradleError `image.broken`."""
+        """Reads every blob and compares it with what names it. Raises CradleError `image.broken`.
+
+        A thin image, an update of which only the newest layer is here, is whole as such.
+        """
         diff_ids = self.config["rootfs"]["diff_ids"]
         if len(diff_ids) != len(self.layers):
             raise _broken("its configuration does not fit its layers")
         self._verify_blob(self.manifest["config"])
-        for layer, diff_id in zip(self.layers, diff_ids, strict=True):
+        newest = len(self.layers) - 1 if self._is_update() else 0
+        for number, (layer, diff_id) in enumerate(zip(self.layers, diff_ids, strict=True)):
+            if number < newest and layer["digest"] in self.missing:
+                continue
             self._verify_blob(layer)
             if self._diff_id(layer) != diff_id:
                 raise _broken("a layer is not the one its configuration names")
+
+    def _is_update(self) -> bool:
+        return sum(role_of(layer).startswith(DATA_ROLE) for layer in self.layers) > 1
 
     def _verify_blob(self, descriptor: Mapping[str, Any]) -> None:
         window = self.blob(descriptor["digest"])

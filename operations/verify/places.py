@@ -17,10 +17,10 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.format import DATABASE, FOLDER, VECTORS
 from appliance.search import map_vectors
+from builders.image import data_layers
 from builders.leaves import admit_leaf, chunk_leaf, embed_leaf
-from builders.oci.read import layer_files, open_image
+from builders.oci.read import open_image
 from builders.parts import KIND, decode_part
 from infra.staging.sealed import SealedStaging
 from schemas.errors import CradleError, Permanent
@@ -187,9 +187,8 @@ class BakedImage:
             if self._digest is not None and image.digest != self._digest:
                 self.problems.append(Problem("image.broken"))
             self._check_blobs()
-            folder = FOLDER.strip("/")
-            files = layer_files(image.layer("data"), [f"{folder}/{DATABASE}", f"{folder}/{VECTORS}"])
-            database, vectors = files[f"{folder}/{DATABASE}"], files[f"{folder}/{VECTORS}"]
+            layers = data_layers(image)
+            database, vectors = layers[max(layers)]  # a job's own is the newest: of an update, the only one here
             with closing(sqlite3.connect(":memory:")) as connection:
                 connection.deserialize(database.read())
                 for one in _image_leaves(connection, map_vectors(vectors.path, offset=vectors.offset)):

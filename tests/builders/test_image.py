@@ -1,13 +1,16 @@
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from appliance.format import DATABASE, VECTORS
-from builders.image import BuiltImage, build_image, building
-from builders.oci.read import Image, layer_files, open_image
+from builders.image import Below, BuiltImage, build_image, building, data_layers
+from builders.oci.archive import save
+from builders.oci.read import Image, layer_files, open_image, role_of
 from schemas.errors import CradleError
-from tests.builders.corpus import ABOUT, library
+from tests.builders.corpus import ABOUT, Book, book, library
 from tests.builders.test_oci import foreign_base
 
 
@@ -21,7 +24,7 @@ def test_an_image_holds_the_appliance_and_the_data(tmp_path: Path) -> None:
     image.verify()
     assert (image.digest, image.size) == (result.digest, result.size)
     assert (result.documents, result.chunks) == (3, 7)
-    layer_files(image.layer("data"), [f"data/{DATABASE}", f"data/{VECTORS}"])
+    layer_files(image.layer("data-000"), [f"data/000/{DATABASE}", f"data/000/{VECTORS}"])
     sources = layer_files(image.layer("appliance"), ["opt/cradle/appliance/__main__.py"])
     assert b"argparse" in sources["opt/cradle/appliance/__main__.py"].read()
     assert image.manifest["annotations"]["cradle.merkle.chunk"] == result.merkle["chunk"]
@@ -86,3 +89,92 @@ def test_a_build_that_fails_leaves_nothing(tmp_path: Path) -> None:
             image.data.add(one.document, one.title, passages)
         raise RuntimeError
     assert not list(tmp_path.iterdir())
+
+
+# -- updates
+
+
+def below(layout: Path) -> Below:
+    """What is remembered of an image: no layer."""
+    image = open_image(layout)
+    return Below(image.digest, image.manifest, image.config)
+
+
+def updated(into: Path, layout: Path, books: list[Book], removed: tuple[str, ...] = ()) -> BuiltImage:
+    return build_image((one.baked() for one in books), ABOUT, None, into, below=below(layout), removed=removed)
+
+
+def test_an_update_is_one_more_layer_over_what_is_remembered(tmp_path: Path) -> None:
+    base = foreign_base(tmp_path / "base")
+    built(tmp_path / "full", tmp_path / "base")
+    result = updated(tmp_path / "update", tmp_path / "full", [book("new.txt", "A new line.")])
+    full, update = open_image(tmp_path / "full"), open_image(tmp_path / "update")
+    assert update.layers[:-1] == full.layers
+    assert update.missing == [layer["digest"] for layer in full.layers]
+    assert [role_of(layer) for layer in update.layers] == ["", "appliance", "data-000", "data-001"]
+    assert update.config["config"] == full.config["config"]
+    assert update.config["history"][:-1] == full.config["history"]
+    assert len(update.config["rootfs"]["diff_ids"]) == len(update.layers)
+    assert update.manifest["annotations"]["org.opencontainers.image.base.digest"] == base.digest
+    assert update.manifest["annotations"]["cradle.merkle.chunk"] == result.merkle["chunk"]
+    assert result.size == sum(blob.stat().st_size for blob in (tmp_path / "update" / "blobs" / "sha256").iterdir())
+    update.verify()
+
+
+def test_an_update_hides_what_it_replaces_and_removes(tmp_path: Path) -> None:
+    built(tmp_path / "full")
+    updated(tmp_path / "update", tmp_path / "full", [book("z.csv", "pump;VS-55;900 EUR")], ("a/", "old.txt"))
+    [(number, (database, _))] = data_layers(open_image(tmp_path / "update")).items()
+    connection = sqlite3.connect(":memory:")
+    connection.deserialize(database.read())
+    with closing(connection):
+        hidden = [path for (path,) in connection.execute("SELECT path FROM hidden ORDER BY path")]
+        documents = [path for (path,) in connection.execute("SELECT path FROM documents")]
+    assert (number, hidden, documents) == (1, ["a/", "old.txt", "z.csv"], ["z.csv"])
+
+
+def test_an_update_may_only_remove(tmp_path: Path) -> None:
+    built(tmp_path / "full")
+    result = updated(tmp_path / "update", tmp_path / "full", [], ("z.csv",))
+    assert (result.documents, result.chunks) == (0, 0)
+    open_image(tmp_path / "update").verify()
+
+
+def test_updates_lie_over_updates_and_are_the_same_anywhere(tmp_path: Path) -> None:
+    built(tmp_path / "full")
+    updated(tmp_path / "one", tmp_path / "full", [book("one.txt", "One.")])
+    two = updated(tmp_path / "two", tmp_path / "one", [book("two.txt", "Two.")])
+    assert updated(tmp_path / "elsewhere" / "two", tmp_path / "one", [book("two.txt", "Two.")]) == two
+    image = open_image(tmp_path / "two")
+    assert role_of(image.layers[-1]) == "data-002"
+    assert list(data_layers(image)) == [2]
+
+
+def test_a_thin_image_without_its_own_layer_is_broken(tmp_path: Path) -> None:
+    built(tmp_path / "full")
+    updated(tmp_path / "update", tmp_path / "full", [book("one.txt", "One.")])
+    open_image(tmp_path / "update").layer("data-001").path.unlink()
+    with pytest.raises(CradleError) as caught:
+        open_image(tmp_path / "update").verify()
+    assert caught.value.code == "image.broken"
+
+
+def test_a_full_image_that_lacks_a_layer_is_broken(tmp_path: Path) -> None:
+    built(tmp_path / "full")
+    open_image(tmp_path / "full").layer("appliance").path.unlink()
+    with pytest.raises(CradleError) as caught:
+        open_image(tmp_path / "full").verify()
+    assert caught.value.code == "image.broken"
+
+
+@pytest.mark.parametrize("thin", [False, True])
+def test_an_image_is_saved_as_far_as_it_is_here(tmp_path: Path, thin: bool) -> None:
+    built(tmp_path / "layout")
+    if thin:
+        updated(tmp_path / "update", tmp_path / "layout", [book("one.txt", "One.")])
+    image = open_image(tmp_path / ("update" if thin else "layout"))
+    save(image, tmp_path / "image.tar", name="cradle/acme:v1.0")
+    saved = open_image(tmp_path / "image.tar")
+    saved.verify()
+    assert (saved.digest, saved.missing) == (image.digest, image.missing)
+    assert len(saved.missing) == (2 if thin else 0)

@@ -26,7 +26,7 @@ def archived(files: dict[str, Any]) -> bytes:
 
 def written(folder: Path, base: Image | None = None) -> Image:
     folder.mkdir()
-    write_image(folder, base, [Layer("appliance", {"opt/p.py": b"pass"}), Layer("data", FILES)], RUN, {"a": "b"})
+    write_image(folder, base, [Layer("appliance", {"opt/p.py": b"pass"}), Layer("data-000", FILES)], RUN, {"a": "b"})
     return open_image(folder)
 
 
@@ -97,10 +97,10 @@ def test_names_that_could_be_written_in_two_ways_are_refused(name: str) -> None:
 def test_an_image_without_a_base_is_whole(tmp_path: Path) -> None:
     image = written(tmp_path / "image")
     image.verify()
-    assert [layer["annotations"]["cradle.layer"] for layer in image.layers] == ["appliance", "data"]
+    assert [layer["annotations"]["cradle.layer"] for layer in image.layers] == ["appliance", "data-000"]
     assert image.config["config"]["User"] == "65532:65532"
     assert image.manifest["annotations"] == {"a": "b"}
-    found = layer_files(image.layer("data"), ["data/a", "data/b"])
+    found = layer_files(image.layer("data-000"), ["data/a", "data/b"])
     assert {name: window.read() for name, window in found.items()} == {"data/a": b"first", "data/b": b"second"}
     assert image.size == sum(path.stat().st_size for path in (tmp_path / "image" / "blobs" / "sha256").iterdir())
 
@@ -181,7 +181,7 @@ def test_an_archive_is_a_layout_and_what_docker_saves(tmp_path: Path) -> None:
     reopened = open_image(tmp_path / "image.tar")
     reopened.verify()
     assert reopened.digest == image.digest
-    window = layer_files(reopened.layer("data"), ["data/a"])["data/a"]
+    window = layer_files(reopened.layer("data-000"), ["data/a"])["data/a"]
     assert (window.path, window.read()) == (tmp_path / "image.tar", b"first")
     with tarfile.open(tmp_path / "image.tar") as archive:
         names = set(archive.getnames())

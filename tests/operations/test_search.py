@@ -73,7 +73,7 @@ def test_what_is_not_there_is_told(tmp_path: Path) -> None:
 
 def test_a_damaged_data_layer_is_told(tmp_path: Path) -> None:
     layout = bake(tmp_path / "image", library())
-    blob = open_image(layout).layer("data").path
+    blob = open_image(layout).layer("data-000").path
     blob.write_bytes(blob.read_bytes().replace(b"CRADLEVF", b"XXXXXXXX"))
     with pytest.raises(CradleError) as caught:
         search(tmp_path, str(layout), "contract")

@@ -7,7 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from builders.oci.read import layer_files, open_image
+from builders.image import data_layers
+from builders.oci.read import open_image
 from builders.parts import KIND, decode_part, encode_part
 from infra.paths import CustomerPaths
 from operations.erasure import erase
@@ -185,7 +186,7 @@ async def test_one_flipped_bit_in_the_image_is_named(workshop: Workshop) -> None
     view = await workshop.baked(job)
     assert view.chunks is not None
     layout = CustomerPaths(workshop.home, "acme").image(job, 1)
-    vectors = layer_files(open_image(layout).layer("data"), ["data/vectors.f32"])["data/vectors.f32"]
+    vectors = data_layers(open_image(layout))[0][1]
     vectors.path.chmod(0o644)
     with vectors.path.open("r+b") as file:
         file.seek(vectors.offset + vectors.size - 1)

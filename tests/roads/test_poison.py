@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from appliance.format import DATABASE, FOLDER
-from builders.oci.read import layer_files, open_image
+from builders.image import data_layers
+from builders.oci.read import open_image
 from infra.broker import OutgoingRecord, open_broker
 from infra.local.kafka import KafkaNode
 from infra.paths import CustomerPaths, file_url
@@ -141,9 +141,8 @@ class Taken:
 
 def baked_paths(home: Path, generation: int) -> list[str]:
     """Which documents are in the image of that generation."""
-    name = f"{FOLDER.strip('/')}/{DATABASE}"
     layout = CustomerPaths(home, CUSTOMER).image(JOB, generation)
-    database = layer_files(open_image(layout).layer("data"), (name,))[name].read()
+    database = data_layers(open_image(layout))[0][0].read()
     connection = sqlite3.connect(":memory:")
     connection.deserialize(database)
     paths = [path for (path,) in connection.execute("SELECT path FROM documents")]

@@ -20,8 +20,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from appliance.format import DATABASE, FOLDER
-from builders.oci.read import layer_files, open_image
+from builders.image import data_layers
+from builders.oci.read import open_image
 from infra.broker import Broker, OutgoingRecord, open_broker
 from infra.ledger import JobState, Ledger, open_ledger
 from infra.paths import CustomerPaths, file_url
@@ -240,10 +240,9 @@ def test_two_releases_side_by_side_lose_nothing(
 
 
 def baked_paths(home: Path, reference: str) -> list[str]:
-    name = f"{FOLDER.strip('/')}/{DATABASE}"
     layout = CustomerPaths(home, CUSTOMER).image(job(reference), 1)
     connection = sqlite3.connect(":memory:")
-    connection.deserialize(layer_files(open_image(layout).layer("data"), (name,))[name].read())
+    connection.deserialize(data_layers(open_image(layout))[0][0].read())
     paths = [path for (path,) in connection.execute("SELECT path FROM documents")]
     connection.close()
     return paths

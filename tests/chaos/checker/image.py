@@ -51,10 +51,10 @@ def read_image(layout: Path | None) -> Image | None:
     [entry] = json.loads((layout / "index.json").read_text())["manifests"]
     manifest = json.loads(_blob(layout, entry["digest"]).read_text())
     named = [entry["digest"], manifest["config"]["digest"], *(layer["digest"] for layer in manifest["layers"])]
-    [data] = [layer for layer in manifest["layers"] if layer.get("annotations", {}).get("cradle.layer") == "data"]
+    [data] = [layer for layer in manifest["layers"] if layer.get("annotations", {}).get("cradle.layer") == "data-000"]
     with tarfile.open(_blob(layout, data["digest"])) as layer:
-        database = _file(layer, "data/data.sqlite")
-        vectors = _file(layer, "data/vectors.f32")
+        database = _file(layer, "data/000/data.sqlite")
+        vectors = _file(layer, "data/000/vectors.f32")
     documents, vectors_ok = _read_data(database, vectors)
     prefix = "cradle.merkle."
     return Image(
