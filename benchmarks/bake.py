@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -226,6 +227,7 @@ def _ports(home: Path, staging: SealedStaging) -> Ports:
         jobs=answers,
         ledger=answers,
         parameters=answers,
+        archive=answers,
         engines=answers,
         source=answers,
         home=home,
@@ -253,6 +255,9 @@ class _Answers:
 
     async def parameters(self, _: UUID) -> InstallationParameters:
         return InstallationParameters(customer_id="acme")
+
+    async def job(self, _: UUID) -> Any:
+        return SimpleNamespace(customer="acme", extends=None)
 
     async def customer(self, customer: str) -> Customer:
         return Customer(customer)

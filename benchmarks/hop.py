@@ -188,6 +188,7 @@ async def _bench() -> AsyncIterator[Bench]:
             jobs=cast(Any, OneKey()),
             ledger=store,
             parameters=cast(Any, None),
+            archive=cast(Any, None),
             engines=cast(Any, None),
             source=cast(Any, None),
             home=home,

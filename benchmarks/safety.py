@@ -174,6 +174,7 @@ async def open_bench() -> AsyncIterator[Bench]:
             jobs=cast(Any, OneJob()),
             ledger=ledger,
             parameters=cast(Any, None),
+            archive=cast(Any, None),
             engines=EngineLibrary(),
             source=cast(Any, None),
             home=home,

@@ -9,11 +9,13 @@ from typing import Any, Final
 from uuid import UUID
 
 from engines.embedding import EngineIdentity, identify
+from infra.archive import Archive
 from infra.keys import LEASE_SECONDS, Keys
 from infra.ledger import DocumentState, JobState, JobView, Ledger, Limit, NewJob
 from infra.parameters import ParameterStore
 from infra.progress import Progress
 from operations.customers import read_limit
+from operations.updates import newest_base
 from schemas import sealing
 from schemas.errors import CradleError, Permanent
 from schemas.ids import job_id
@@ -53,10 +55,11 @@ async def open_job(
     identify: Identify = identify,
     version: int | None = None,
     parent: UUID | None = None,
+    extends: str | None = None,
 ) -> OpenedJob:
     """Opens the job that `customer` calls `reference`, pinned to that version of its parameters, or to the newest.
 
-    Twice is harmless. `parent`: the job that it replays.
+    Twice is harmless. `parent`: the job that it replays. `extends`: the customer's version that it updates.
 
     The key comes before the ledger's row: a crash in between leaves a key without a job, which seals nothing, and
     never a job without a key. Raises Permanent `customer.unknown`, `parameters.unknown`, `engine.unknown`,
@@ -79,6 +82,7 @@ async def open_job(
             parent=parent,
             retain_until=opened_at + timedelta(hours=keeper.retain_hours),
             max_failed=read_limit(keeper.max_failed),
+            extends=extends,
         )
     )
     _refuse_erased(view)
@@ -126,6 +130,15 @@ class _Lease:
     ends: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Pins:
+    """What a job is opened with."""
+
+    parameters: int | None
+    """Version; None: the newest."""
+    extends: str | None = None
+
+
 class PinnedJobs:
     """The `Jobs` port of the stages, and the producers' way to a job.
 
@@ -139,6 +152,7 @@ class PinnedJobs:
         parameters: ParameterStore,
         ledger: Ledger,
         keys: Keys,
+        archive: Archive,
         topology: Topology,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
@@ -147,6 +161,7 @@ class PinnedJobs:
         self._store = parameters
         self._ledger = ledger
         self._keys = keys
+        self._archive = archive
         self._topology = topology
         self._clock = clock
         self._monotonic = monotonic
@@ -155,13 +170,21 @@ class PinnedJobs:
         self._fingerprints: dict[UUID, str] = {}
         self._leases: dict[UUID, _Lease] = {}
 
-    async def open(self, customer: str, reference: str) -> UUID:
-        """The job's id, as `open_job`."""
-        return (await self.opened(customer, reference)).id
+    async def open(self, customer: str, reference: str, *, update: bool = False) -> UUID:
+        """The job's id, as `opened`."""
+        return (await self.opened(customer, reference, update=update)).id
 
-    async def opened(self, customer: str, reference: str) -> OpenedJob:
-        """The job, as `open_job`."""
+    async def opened(
+        self, customer: str, reference: str, *, update: bool = False, version: int | None = None
+    ) -> OpenedJob:
+        """The job, as `open_job`; with `update` one that lies over the customer's newest version, and is pinned to the
+        parameters of that.
+
+        Raises Permanent as `open_job` and `operations.updates.newest_base`. A known job stays what it is: that raises
+        `update.disagrees`, or `job.parameters` where `version` is not the one it pinned.
+        """
         asked = self._monotonic()
+        pins = await self._pins_of_update(customer, reference) if update else _Pins(version)
         opened = await open_job(
             customer,
             reference,
@@ -171,7 +194,13 @@ class PinnedJobs:
             topology=self._topology,
             clock=self._clock,
             identify=self._identify,
+            version=pins.parameters,
+            extends=pins.extends,
         )
+        if update != (opened.view.extends is not None):
+            raise Permanent("update.disagrees")
+        if version not in (None, opened.view.parameters):
+            raise Permanent("job.parameters", pinned=opened.view.parameters)
         self._leases[opened.id] = _Lease(opened.key, asked + LEASE_SECONDS)
         return opened
 
@@ -196,6 +225,20 @@ class PinnedJobs:
             lease = _Lease(await self._keys.fetch(str(job)), asked + LEASE_SECONDS)
             self._leases[job] = lease
         return lease.key
+
+    async def _pins_of_update(self, customer: str, reference: str) -> "_Pins":
+        """What the job pinned already, if it is known, or else what the customer's newest version makes it pin."""
+        try:
+            view = await self._ledger.job(job_id(customer, reference))
+        except Permanent:
+            pass
+        else:
+            return _Pins(view.parameters, view.extends)
+        await self._store.customer(customer)
+        base = await newest_base(
+            customer, archive=self._archive, parameters=self._store, topology=self._topology, identify=self._identify
+        )
+        return _Pins(base.parameters, base.version)
 
     async def _pin(self, job: UUID) -> None:
         view = await self._ledger.job(job)
@@ -233,6 +276,8 @@ def job_report(view: JobView) -> dict[str, Any]:
         "chunks": view.items.get(CHUNKING, 0) if view.chunks is None else view.chunks,
         "open_work": view.open_work,
         "items": dict(view.items),
+        "extends": view.extends,
+        "version": view.version,
         "image": view.image,
         "generation": view.generation,
         "merkle": dict(view.merkle),

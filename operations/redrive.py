@@ -5,11 +5,11 @@ the topic has an outcome of it, and skips it. A crash in between leaves a messag
 has; redriving again mends it, and redriving what is under way costs a record that is skipped.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
 from infra.broker import Broker, OutgoingRecord, StoredRecord
@@ -29,8 +29,11 @@ SPARE_BYTES: Final = 1024
 """How much larger than its first record a redriven one may be: it says that it was redriven, and when."""
 PUBLISHED_AT_ONCE: Final = 64
 
-Open = Callable[[str, str], Awaitable[UUID]]
-"""Opens the job of a customer and reference, as `operations.jobs.open_job`."""
+
+class Open(Protocol):
+    """Opens the job of a customer and reference, as `operations.jobs.PinnedJobs.open`."""
+
+    async def __call__(self, customer: str, reference: str, *, update: bool = False) -> UUID: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +164,8 @@ async def _sealed_anew(
     message = await open_letter(letter, record, mail.keys, mail.topology)
     address = envelope.address(record.headers)
     if address.key_id == QUARANTINE and isinstance(message, DocumentsSubmitted) and not dry_run:
-        await mail.open_job(message.customer, message.reference)  # it had no job, for want of its customer
+        # it had no job, for want of its customer or of a version to update
+        await mail.open_job(message.customer, message.reference, update=message.update)
     key = await mail.keys.fetch(address.key_id if dry_run else str(letter.job))
     topic = mail.topology.topics[letter.mark.topic]
     to = envelope.Address(

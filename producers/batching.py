@@ -5,9 +5,10 @@ from typing import Final
 from uuid import UUID, uuid5
 
 from schemas.ids import NAMESPACE, message_id
-from schemas.messages import DocumentReference
+from schemas.messages import DocumentReference, Manifest
 
 MAX_DOCUMENTS: Final = 64
+MAX_REMOVED: Final = 1024
 MAX_BYTES: Final = 256 * 1024
 """Of references as JSON. A reference of the longest path and URI is some 50 KiB of it, so a batch fits its record."""
 STAGE: Final = "producer"
@@ -38,11 +39,28 @@ class Batches:
         return batch
 
 
-def batch_id(job: UUID, documents: Sequence[str], manifest: int | None = None) -> UUID:
-    """The id of the message that submits these documents and, where it closes the job, its manifest.
+def batches_of_paths(paths: Sequence[str]) -> list[tuple[str, ...]]:
+    """Paths to be removed, in order, as many together as one message takes."""
+    batches: list[list[str]] = []
+    room = 0
+    for path in paths:
+        size = len(path.encode())
+        if not batches or len(batches[-1]) == MAX_REMOVED or size > room:
+            batches.append([])
+            room = MAX_BYTES
+        batches[-1].append(path)
+        room -= size
+    return [tuple(batch) for batch in batches]
+
+
+def batch_id(job: UUID, documents: Sequence[str], manifest: Manifest | None = None) -> UUID:
+    """The id of the message that submits these documents or removals and, where it closes the job, its manifest.
 
     It follows from the documents' ids, and these from path and content under the job's key. So a producer that runs
     again sends the same messages, which are skipped; and after a file has changed it sends other ones, which are not.
     """
-    content = "\0".join((*documents, "" if manifest is None else f"manifest {manifest}"))
+    closing = "" if manifest is None else f"manifest {manifest.documents}"
+    if manifest is not None and manifest.removed:
+        closing += f" {manifest.removed}"
+    content = "\0".join((*documents, closing))
     return message_id(job, STAGE, uuid5(NAMESPACE, f"batch\0{job}\0{content}"), 0)

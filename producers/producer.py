@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -17,10 +17,10 @@ from infra.sources import Entry, Source
 from infra.staging.names import RAW, STAGED
 from infra.staging.sealed import SealedStaging
 from operations.jobs import OpenedJob, PinnedJobs
-from producers.batching import STAGE, Batches, batch_id
+from producers.batching import STAGE, Batches, batch_id, batches_of_paths
 from schemas import envelope, sealing
 from schemas.errors import Permanent
-from schemas.ids import clean_path, document_id
+from schemas.ids import clean_path, clean_removal, document_id, removal_id
 from schemas.messages import DocumentReference, DocumentsSubmitted, Manifest
 from schemas.topology import Origin, Topology
 
@@ -53,6 +53,10 @@ class Submitted:
     bytes: int
     unreadable: tuple[tuple[str, str], ...] = ()
     """Path and error code of each entry of the source that could not be read: the job goes on without them."""
+    removed: int = 0
+    """Distinct paths that an update removes."""
+    extends: str | None = None
+    """The version that the job updates."""
 
 
 @dataclass(slots=True)
@@ -68,6 +72,12 @@ class _Work:
     documents: dict[str, str] = field(default_factory=dict)
     """Ids of the documents added, by staged URI."""
     bytes: int = 0
+    removed: dict[str, str] = field(default_factory=dict)
+    """Ids of the removals, by path."""
+
+    @property
+    def update(self) -> bool:
+        return self.opened.view.extends is not None
 
 
 class Producer:
@@ -79,6 +89,13 @@ class Producer:
             await producer.close()
 
     or all of a folder, file or prefix at once: `await producer.ingest("s3://bucket/contracts", "acme")`.
+
+    An update adds to the customer's newest version, replaces what has the same path, and removes:
+
+        await producer.open("acme", "contracts, May", update=True)
+        await producer.add("lease.pdf", Path("lease.pdf"))
+        await producer.remove("old/")
+        await producer.close()
 
     A program that died may do all of it again under the same reference. The same documents have the same ids, the same
     batches the same message ids, and neither is worked on twice. Of a source that changed in between, what is new is
@@ -117,15 +134,18 @@ class Producer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._work is not None and kind is None:
-            await self._publish_full(self._work, self._work.batches.rest())
+            await self._submit(self._work)
 
-    async def open(self, customer: str, reference: str) -> UUID:
+    async def open(self, customer: str, reference: str, *, update: bool = False, parameters: int | None = None) -> UUID:
         """Begins the job that the customer calls `reference`, or goes on with it. Returns its id.
 
-        Raises Permanent as `operations.jobs.open_job`.
+        It pins that version of the parameters, or the newest; as an update those of the customer's newest version,
+        which it lies over. Raises Permanent as `operations.jobs.PinnedJobs.opened`.
         """
         assert self._work is None, "close the job in hand before opening the next"
-        self._work = _Work(await self._jobs.opened(customer, reference), customer, reference)
+        assert not (update and parameters), "an update keeps its version's parameters"
+        opened = await self._jobs.opened(customer, reference, update=update, version=parameters)
+        self._work = _Work(opened, customer, reference)
         return self._work.opened.id
 
     async def add(self, path: str, data: Data) -> str:
@@ -138,6 +158,15 @@ class Producer:
         reference = await self._seal(work, path, data)
         return await self._enqueue(work, reference)
 
+    async def remove(self, path: str) -> None:
+        """Of an update: the document of that path, and what came out of it, is no longer part of the image; with a '/'
+        at its end, everything in that folder. What the job adds stays. Raises Permanent `source.path`.
+        """
+        work = self._opened()
+        assert work.update, "only an update removes documents"
+        path = clean_removal(path)
+        work.removed[path] = removal_id(await self._key(work), path)
+
     async def close(self) -> Submitted:
         """Submits the rest, then the manifest: the job takes no further document.
 
@@ -145,16 +174,36 @@ class Producer:
         """
         return await self._close(self._opened())
 
-    async def ingest(self, source: str, customer: str, reference: str | None = None) -> Submitted:
+    async def ingest(
+        self,
+        source: str | None,
+        customer: str,
+        reference: str | None = None,
+        *,
+        update: bool = False,
+        removed: Iterable[str] = (),
+        parameters: int | None = None,
+    ) -> Submitted:
         """Submits every document under `source`: a path, `file:///...` or `s3://bucket/prefix`; then closes the job.
 
-        Without a `reference` each call is a job of its own, called after the time; it never holds a path, since
-        references stand in the ledger in clear. Raises Permanent `source.missing` if nothing is there.
+        An update may come without a source, and only remove. Without a `reference` each call is a job of its own,
+        called after the time; it never holds a path, since references stand in the ledger in clear. Raises Permanent as
+        `open` and `remove`, and `source.missing` if nothing is there.
         """
-        root = source_uri(source)
-        reader = self._source(root)
-        await self.open(customer, reference or f"ingest-{self._clock().astimezone(UTC):%Y%m%dT%H%M%S.%fZ}")
+        removed = [clean_removal(path) for path in removed]
+        root = None if source is None else source_uri(source)
+        reader = None if root is None else self._source(root)
+        name = reference or f"ingest-{self._clock().astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
+        await self.open(customer, name, update=update, parameters=parameters)
         work = self._opened()
+        for path in removed:
+            await self.remove(path)
+        if root is None or reader is None:
+            return await self._close(work)
+        return await self._close(work, await self._add_all(work, reader, root))
+
+    async def _add_all(self, work: _Work, reader: Source, root: str) -> tuple[tuple[str, str], ...]:
+        """Path and error code of what could not be read."""
         unreadable: list[tuple[str, str]] = []
         async for entries in _in_groups(reader.walk(root), AT_ONCE):
             for entry, outcome in zip(entries, await self._seal_all(work, reader, entries), strict=True):
@@ -162,7 +211,7 @@ class Producer:
                     unreadable.append((entry.path, outcome.code))
                 else:
                     await self._enqueue(work, outcome)
-        return await self._close(work, tuple(unreadable))
+        return tuple(unreadable)
 
     def _opened(self) -> _Work:
         assert self._work is not None, "open a job first"
@@ -217,14 +266,28 @@ class Producer:
         return document
 
     async def _close(self, work: _Work, unreadable: tuple[tuple[str, str], ...] = ()) -> Submitted:
-        documents = len(work.documents)
-        if work.opened.view.manifest not in (None, documents):
+        manifest = Manifest(documents=len(work.documents), removed=len(work.removed))
+        if work.opened.view.manifest not in (None, manifest.sources):
             raise Permanent("job.manifest")
-        await self._publish_full(work, work.batches.rest())
+        await self._submit(work)
         # an event of its own, which waits for no window: from then on it is known how much there is to do
-        await self._publish(work, (), Manifest(documents=documents))
+        await self._publish(work, manifest=manifest)
         self._work = None
-        return Submitted(work.opened.id, work.reference, documents, work.bytes, unreadable)
+        return Submitted(
+            job=work.opened.id,
+            reference=work.reference,
+            documents=manifest.documents,
+            bytes=work.bytes,
+            unreadable=unreadable,
+            removed=manifest.removed,
+            extends=work.opened.view.extends,
+        )
+
+    async def _submit(self, work: _Work) -> None:
+        """Publishes all that was added and removed."""
+        await self._publish_full(work, work.batches.rest())
+        for batch in batches_of_paths([*work.removed]):
+            await self._publish(work, removed=batch)
 
     async def _publish_full(self, work: _Work, batch: tuple[DocumentReference, ...] = ()) -> None:
         """Publishes what is full. What is not acknowledged stays, and goes with the next: no batch may be left out."""
@@ -235,14 +298,24 @@ class Producer:
             del work.full[0]
 
     async def _publish(
-        self, work: _Work, batch: tuple[DocumentReference, ...], manifest: Manifest | None = None
+        self,
+        work: _Work,
+        batch: tuple[DocumentReference, ...] = (),
+        *,
+        removed: tuple[str, ...] = (),
+        manifest: Manifest | None = None,
     ) -> None:
         message = DocumentsSubmitted(
-            customer=work.customer, reference=work.reference, documents=batch, manifest=manifest
+            customer=work.customer,
+            reference=work.reference,
+            documents=batch,
+            manifest=manifest,
+            update=work.update,
+            removed=removed,
         )
-        documents = [work.documents[reference.uri] for reference in batch]
+        ids = [*(work.documents[reference.uri] for reference in batch), *(work.removed[path] for path in removed)]
         to = envelope.Address(
-            id=batch_id(work.opened.id, documents, manifest.documents if manifest else None),
+            id=batch_id(work.opened.id, ids, manifest),
             type=message.TYPE,
             source=f"/cradle/{STAGE}",
             job=work.opened.id,

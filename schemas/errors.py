@@ -120,6 +120,9 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
         "It goes on by itself; wait again with `cradle wait {job}`.",
         family=Family.USAGE,
     ),
+    "job.parameters": ErrorKind(
+        "The job was opened with version {pinned} of the parameters.", "Use a new reference for a new job."
+    ),
     "job.manifest": ErrorKind(
         "A second manifest disagrees with the first.", "A job closes once; use a new reference for a new job."
     ),
@@ -404,6 +407,19 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
         "An update keeps the parameters of the version it lies over ({version}); changed parameters need a full job.",
         "Leave out --parameters; or ingest all documents again without --update.",
     ),
+    "update.disagrees": ErrorKind(
+        "The job's events disagree whether it is an update.",
+        "Say `update` in every event of the job or in none; use a new reference for a new job.",
+    ),
+    "update.needed": ErrorKind(
+        "Only an update removes documents, and it needs a source or something to remove.",
+        "Say --update; add a SOURCE, or --remove PATH.",
+        family=Family.USAGE,
+    ),
+    "update.stages": ErrorKind(
+        "Since version {version}, what {stages} would make has changed; an update would mix the two.",
+        "Ingest all documents again without --update.",
+    ),
     "update.format": ErrorKind(
         "Version {version} has data layers of another format than this release writes.",
         "Ingest all documents again without --update.",
@@ -416,6 +432,11 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
     ),
     "archive.name": ErrorKind(
         "An archived object is versions/<customer>/<version>, as .oci.age or .json.", "Name it so."
+    ),
+    "archive.unlocked": ErrorKind(
+        "The archive's bucket does not lock what is written there: who has our credentials could delete it.",
+        "Make a bucket with object lock; give it a default retention, or add &lock_days=3650 to CRADLE_ARCHIVE_URL.",
+        family=Family.USAGE,
     ),
     "archive.damaged": ErrorKind(
         "{name} in the archive is not what was written there.",

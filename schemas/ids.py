@@ -53,6 +53,21 @@ def _valid_path(path: str) -> str:
         raise ValueError(error.sentence) from error
 
 
+def clean_removal(path: str) -> str:
+    """As `clean_path`; a '/' may stand at its end, for all that lies in that folder. Raises Permanent `source.path`."""
+    return clean_path(path.removesuffix("/")) + "/" * path.endswith("/")
+
+
+def _valid_removal(path: str) -> str:
+    try:
+        return clean_removal(path)
+    except Permanent as error:
+        raise ValueError(error.sentence) from error
+
+
+RemovedPath = Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_valid_removal)]
+"""What an update removes: a document with what came out of it, or all that lies in a folder, with a '/' at its end."""
+
 DocumentPath = Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_valid_path)]
 """A document's path within its source, '/'-separated, NFC; an archive's member is `archive.zip!/member`."""
 
@@ -65,6 +80,11 @@ def job_id(customer: str, reference: str) -> UUID:
 def document_id(job_key: bytes, path: str, sha256: str) -> str:
     """32 hex digits: the first half of HMAC-SHA256 under the job's key over path and content hash."""
     return hmac.new(job_key, f"document\0{path}\0{sha256}".encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def removal_id(job_key: bytes, path: str) -> str:
+    """As `document_id`, of a path that an update removes: it names no content."""
+    return hmac.new(job_key, f"removal\0{path}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def message_id(job: UUID, stage: str, source: UUID, ordinal: int) -> UUID:

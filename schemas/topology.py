@@ -99,15 +99,20 @@ class Topology:
 
     def following(self, topic: str) -> frozenset[str]:
         """The stages whose work depends on what `topic` holds. A job's completion depends on every other stage."""
-        found: set[str] = {
-            s for t, one in self.topics.items() if one.origin is Origin.COMPLETION for s in self.readers[t]
-        }
+        found = set(self.of_whole_jobs)
         waiting = [topic]
         while waiting:
             fresh = [stage for stage in self.readers[waiting.pop()] if stage not in found]
             found.update(fresh)
             waiting += [written for stage in fresh for written in self.stages[stage].writes]
         return frozenset(found)
+
+    @property
+    def of_whole_jobs(self) -> frozenset[str]:
+        """The stages that work on a job as a whole, once it is complete."""
+        return frozenset(
+            s for t, one in self.topics.items() if one.origin is Origin.COMPLETION for s in self.readers[t]
+        )
 
     def latest_before(self, stages: Collection[str]) -> str:
         """The topic furthest down the flow from which all of `stages` are still to come."""

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from consumers.runtime.contract import Done, Piece, Ports, piece_id
 from cradle.flow import read_flow
+from infra.archive.memory import MemoryArchive
 from infra.broker import OutgoingRecord
 from infra.keys.memory import MemoryKeys
 from infra.ledger import Outcome, Unit
@@ -51,11 +52,13 @@ class Entrance:
         self.ledger = MemoryLedger()
         self.store = MemoryParameters()
         self.staging = MemoryStaging()
+        self.archive = MemoryArchive()
         self.broker = Published()
         self.jobs = PinnedJobs(
             parameters=self.store,
             ledger=self.ledger,
             keys=self.keys,
+            archive=self.archive,
             topology=TOPOLOGY,
             clock=lambda: NOW,
             monotonic=lambda: self.seconds,
@@ -77,6 +80,7 @@ class Entrance:
             jobs=self.jobs,
             ledger=self.ledger,
             parameters=self.store,
+            archive=self.archive,
             source=lambda uri: FileSource(),
             entropy=os.urandom,
         )

@@ -59,7 +59,7 @@ class FixedJobs:
     async def key(self, job: UUID) -> bytes:
         return job.bytes * 2
 
-    async def open(self, customer: str, reference: str) -> UUID:
+    async def open(self, customer: str, reference: str, *, update: bool = False) -> UUID:
         return job_id(customer, reference)
 
 
@@ -71,7 +71,7 @@ def fake_ports(
 ) -> Ports:
     """Ports over dictionaries; `parameters` are JOB's, or told for each job. `others` replace any port by name.
 
-    `ledger`, `parameters` (the store) and `source` are None unless given: a stage that touches them says so by failing.
+    `ledger`, `parameters` (the store), `archive` and `source` are None unless given: a stage that touches them says so by failing.
     """
     by_job = {JOB: parameters} if isinstance(parameters, InstallationParameters) else parameters
     ports: dict[str, Any] = {
@@ -79,6 +79,7 @@ def fake_ports(
         "jobs": FixedJobs(by_job),
         "ledger": None,
         "parameters": None,
+        "archive": None,
         "engines": EngineLibrary(),
         "source": None,
         "home": home,

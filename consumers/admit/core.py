@@ -32,10 +32,10 @@ TAKES_DOCUMENTS: Final = frozenset({JobState.OPEN, JobState.PROCESSING})
 
 
 def check_job(event: DocumentsSubmitted, job: JobView) -> None:
-    """Raises Permanent `job.manifest` (closed before with another count) or `job.closed` (it takes no document)."""
-    if event.manifest is not None and job.manifest not in (None, event.manifest.documents):
+    """Raises Permanent `job.manifest` (closed before with another count) or `job.closed` (it takes nothing more)."""
+    if event.manifest is not None and job.manifest not in (None, event.manifest.sources):
         raise Permanent("job.manifest")
-    if event.documents and job.state not in TAKES_DOCUMENTS:
+    if (event.documents or event.removed) and job.state not in TAKES_DOCUMENTS:
         raise Permanent("job.closed")
 
 
@@ -151,7 +151,8 @@ class Verdict:
 
 def refusal(event: DocumentsSubmitted, reference: DocumentReference, error: Permanent, document: str) -> Refused:
     """The dead letter of one reference: the event with that piece alone."""
-    return Refused(event.model_copy(update={"documents": (reference,), "manifest": None}), error, document)
+    alone = {"documents": (reference,), "removed": (), "manifest": None}
+    return Refused(event.model_copy(update=alone), error, document)
 
 
 def distinct(verdicts: Sequence[Verdict]) -> list[Verdict]:

@@ -23,7 +23,7 @@ from infra.ledger import DocumentState, NewDocument
 from infra.parameters import Customer
 from operations.jobs import seal_path
 from schemas.errors import Permanent
-from schemas.ids import document_id
+from schemas.ids import document_id, removal_id
 from schemas.messages import DocumentReference, DocumentsSubmitted, Message
 from schemas.sealing import NONCE_BYTES
 
@@ -49,7 +49,7 @@ def stage(ports: Ports, *, probe: Probing = extraction.probe, members: Listing =
                 if event.documents and await window.is_full(customer):
                     yield Held(received, HOLD_SECONDS)
                     continue
-                job = await ports.jobs.open(event.customer, event.reference)
+                job = await ports.jobs.open(event.customer, event.reference, update=event.update)
                 core.check_job(event, await ports.ledger.job(job))
                 submission = _Submission(
                     ports, fetcher, probe, members, event, customer, job, await ports.jobs.key(job)
@@ -74,7 +74,11 @@ async def _admit(received: Received[Message], submission: "_Submission", window:
         window.let_in(customer, core.admitted_count(verdicts))
         done = _done(received, verdicts)
         if piece is last:
-            yield replace(done, manifest=event.manifest.documents if event.manifest else None)
+            yield replace(
+                done,
+                documents=(*done.documents, *submission.removals()),
+                manifest=event.manifest.sources if event.manifest else None,
+            )
         else:
             yield Piece(received, core.number_of(piece), done.outputs, done.refused, done.documents, done.items)
 
@@ -109,6 +113,12 @@ class _Submission:
     customer: Customer
     job: UUID
     key: bytes
+
+    def removals(self) -> list[NewDocument]:
+        """What the event removes, as the ledger keeps it until the image is baked: with its path sealed, and no work
+        open. The manifest counts it, so the job is not complete before it is known."""
+        paths = dict.fromkeys(self.event.removed)
+        return [self._new(removal_id(self.key, path), path, DocumentState.EXPANDED, member=False) for path in paths]
 
     async def verdicts(self, piece: range) -> list[Verdict]:
         """Those of the piece's references and of the members found in them, in the event's order.

@@ -6,6 +6,8 @@
 - `core` joins a document's parts and refuses what is not whole; it is pure;
 - `handle` brings both to the builder, which works in a thread of its own.
 
+An update lies over the image of an earlier version, of which only the record is here (`operations.updates`).
+
 Baking again gives the same digest, so a crash anywhere costs only time.
 """
 

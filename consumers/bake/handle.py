@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -10,13 +11,15 @@ from uuid import UUID
 
 import apsw
 
-from builders.image import BakedDocument, BuiltImage, build_image
+from builders.image import BakedDocument, Below, BuiltImage, build_image
 from builders.parts import decode_part
 from consumers.bake.core import assemble
-from consumers.bake.staged import StagedDocument, fetch_parts, staged_documents
+from consumers.bake.staged import StagedDocument, fetch_parts, hidden_paths, staged_documents
 from consumers.runtime.contract import Done, Failed, Handle, Outcome, Ports, Received
 from infra.ledger import ImageRecord
 from infra.paths import CustomerPaths
+from operations.updates import base_of
+from operations.versions import below
 from schemas.errors import CradleError, Permanent, Retryable
 from schemas.messages import JobCompleted, Message
 
@@ -43,18 +46,38 @@ async def _answer(ports: Ports, received: Received[Message]) -> Outcome:
 
 async def _bake(ports: Ports, job: UUID, completed: JobCompleted) -> BuiltImage:
     documents = await staged_documents(ports, job)
+    over = await _over(ports, job)
+    if not documents and not over.removed:
+        raise Permanent("job.empty", job=job)
     parameters = await ports.jobs.parameters(job)
     about = {"fingerprint": await ports.jobs.fingerprint(job), "parameters": parameters.deciding()}
     into = CustomerPaths(ports.home, completed.customer).image(job, completed.generation)
     fetched = cast(AsyncGenerator[bytes, None], fetch_parts(documents, ports.staging, job))
     async with aclosing(fetched) as parts:
         feed = _Feed(parts)
-        building = asyncio.ensure_future(asyncio.to_thread(_build, documents, feed, about, ports.base_image, into))
+        building = asyncio.ensure_future(asyncio.to_thread(_build, documents, feed, about, over, into))
         try:
             return await asyncio.shield(building)
         finally:
             feed.stop()
             await asyncio.wait((building,))
+
+
+@dataclass(frozen=True, slots=True)
+class _Over:
+    """What the image lies over: a base, or, as an update, the image of an earlier version."""
+
+    base: str
+    below: Below | None = None
+    removed: Sequence[str] = ()
+
+
+async def _over(ports: Ports, job: UUID) -> _Over:
+    view = await ports.ledger.job(job)
+    if view.extends is None:
+        return _Over(ports.base_image)
+    version = await base_of(view.customer, view.extends, ports.archive)
+    return _Over(ports.base_image, below(version), await hidden_paths(ports, job))
 
 
 async def _record(ports: Ports, job: UUID, completed: JobCompleted, built: BuiltImage) -> None:
@@ -97,12 +120,13 @@ class _Feed:
 
 
 def _build(
-    documents: Sequence[StagedDocument], feed: _Feed, about: Mapping[str, Any], base: str, into: Path
+    documents: Sequence[StagedDocument], feed: _Feed, about: Mapping[str, Any], over: _Over, into: Path
 ) -> BuiltImage:
     try:
-        return build_image(_assembled(documents, feed), about, base, into)
+        baked = _assembled(documents, feed)
+        return build_image(baked, about, over.base, into, below=over.below, removed=over.removed)
     except CradleError as error:
-        if error.code.startswith("image."):  # only the base is read here, and it is the operator's to mend
+        if error.code.startswith("image.") and over.below is None:  # the base is the operator's to mend
             raise Retryable("dependency.away", name="The base image") from error
         raise
     except (OSError, apsw.FullError, apsw.IOError, apsw.CantOpenError) as error:  # a full disk is nobody's message

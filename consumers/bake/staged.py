@@ -10,8 +10,8 @@ from uuid import UUID
 from builders.parts import KIND, decode_part
 from consumers.runtime.contract import Ports, SealedStore
 from infra.ledger import DocumentState
+from operations.jobs import open_path
 from schemas.errors import Permanent
-from schemas.sealing import unseal
 
 PARTS_AHEAD: Final = 16
 """Fetched before they are needed; at 1 MiB a part, 16 MiB."""
@@ -40,9 +40,20 @@ async def staged_documents(ports: Ports, job: UUID) -> list[StagedDocument]:
         if row.state is DocumentState.DONE:
             if row.id not in names:
                 raise Permanent("job.incomplete", what="a document has no parts")
-            path = unseal(key, row.sealed_path, associated=row.id.encode()).decode()
+            path = open_path(key, row.id, row.sealed_path)
             documents.append(StagedDocument(row.id, path, tuple(names[row.id])))
     return await _in_final_order(documents, ports.staging, job)
+
+
+async def hidden_paths(ports: Ports, job: UUID) -> list[str]:
+    """What an update hides of the versions below, beside its documents' own paths, in order of their bytes: what it
+    removes, archives (whatever else they held before), and documents that failed now: a full bake has none of these.
+
+    Raises Permanent `key.destroyed`.
+    """
+    key = await ports.jobs.key(job)
+    rows = [row for row in await ports.ledger.documents(job) if row.state is not DocumentState.DONE]
+    return sorted({open_path(key, row.id, row.sealed_path) for row in rows}, key=str.encode)
 
 
 def fetch_parts(documents: Iterable[StagedDocument], staging: SealedStore, job: UUID) -> AsyncIterator[bytes]:

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from engines.embedding import EmbeddingEngine
 from engines.tokenizer import Tokenizer
+from infra.archive import Archive
 from infra.ledger import Ledger, NewDocument
 from infra.parameters import ParameterStore
 from infra.sources import Source
@@ -135,10 +136,11 @@ class Jobs(Protocol):
     async def key(self, job: UUID) -> bytes:
         """Raises Permanent `key.destroyed` or `key.unknown`."""
 
-    async def open(self, customer: str, reference: str) -> UUID:
-        """Opens the job of an ingest event: key and ledger row, with the newest parameters. Twice is harmless.
+    async def open(self, customer: str, reference: str, *, update: bool = False) -> UUID:
+        """Opens the job of an ingest event: key and ledger row, with the newest parameters; or, an update, with those
+        of the customer's newest version, which it then lies over. Twice is harmless.
 
-        Raises Permanent `customer.unknown` or `parameters.unknown`.
+        Raises Permanent `customer.unknown`, `parameters.unknown` or `update.*`.
         """
 
 
@@ -176,6 +178,7 @@ class Ports:
     jobs: Jobs
     ledger: Ledger
     parameters: ParameterStore
+    archive: Archive
     engines: Engines
     source: Callable[[str], Source]
     """The source that reads this URI, by its scheme."""

@@ -1,5 +1,6 @@
 """`cradle ingest`: documents in."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -7,22 +8,48 @@ import typer
 from cradle.commands.jobs import describe, finish
 from cradle.commands.terminal import FAILED, Json, err, note, print_json, say
 from cradle.commands.terminal import run as run_to_end
+from schemas.errors import CradleError
 
 if TYPE_CHECKING:
     from producers.producer import Sealed, Submitted
 
 
 def ingest(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A folder, a file, or s3://bucket/prefix.")],
+    *,
     customer: Annotated[str, typer.Option("--customer", "-c", help="Who owns the documents.")],
+    source: Annotated[
+        str | None,
+        typer.Argument(metavar="SOURCE", help="A folder, a file, or s3://bucket/prefix.", show_default=False),
+    ] = None,
     reference: Annotated[
         str | None, typer.Option(help="Your name of the job: the same one twice is the same job.", show_default=False)
+    ] = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Add to the customer's newest version, or replace by path.")
+    ] = False,
+    remove: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATH",
+            help="With --update: take this out; 'folder/' takes out all in it. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    parameters: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Version of the parameters to pin; the newest unless given.",
+            show_default=False,
+        ),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Show progress until the image is baked.")] = False,
     json: Json = False,
 ) -> None:
     """Seal documents into staging, submit them, and close the job."""
-    submitted = run_to_end(_ingest(source, customer, reference, json))
+    submission = _Submission(source, customer, reference, update, tuple(remove or ()), parameters)
+    submitted = run_to_end(_ingest(submission, json))
     _tell(submitted, json=json, waiting=wait)
     if wait:
         finish(run_to_end(_wait(submitted, json)) | {"unreadable": _unreadable(submitted)}, json)
@@ -30,9 +57,29 @@ def ingest(
         raise typer.Exit(FAILED)
 
 
-async def _ingest(source: str, customer: str, reference: str | None, quiet: bool) -> "Submitted":
-    from cradle.compose import open_producer
+@dataclass(frozen=True, slots=True)
+class _Submission:
+    """What the command was asked for."""
+
+    source: str | None
+    customer: str
+    reference: str | None
+    update: bool
+    removed: tuple[str, ...]
+    parameters: int | None
+
+
+async def _ingest(asked: _Submission, quiet: bool) -> "Submitted":
+    from cradle.compose import open_adapters, open_producer
     from cradle.settings import load_settings
+    from operations.updates import refuse_parameters
+
+    if (asked.removed and not asked.update) or (asked.source is None and not asked.removed):
+        raise CradleError("update.needed")
+    settings = load_settings()
+    if asked.update and asked.parameters is not None:
+        async with open_adapters(settings) as adapters:
+            await refuse_parameters(asked.customer, await adapters.archive())
 
     with err.status("sealing") as status:
 
@@ -40,8 +87,15 @@ async def _ingest(source: str, customer: str, reference: str | None, quiet: bool
             if not quiet:
                 status.update(f"sealed {one.documents} documents, {one.bytes / 1e6:.1f} MB")
 
-        async with open_producer(load_settings(), sealed) as producer:
-            return await producer.ingest(source, customer, reference)
+        async with open_producer(settings, sealed) as producer:
+            return await producer.ingest(
+                asked.source,
+                asked.customer,
+                asked.reference,
+                update=asked.update,
+                removed=asked.removed,
+                parameters=asked.parameters,
+            )
 
 
 async def _wait(submitted: "Submitted", quiet: bool) -> dict[str, Any]:
@@ -55,14 +109,22 @@ async def _wait(submitted: "Submitted", quiet: bool) -> dict[str, Any]:
 
 
 def _tell(submitted: "Submitted", *, json: bool, waiting: bool) -> None:
+    from operations.updates import many_updates
+    from schemas.versions import MOST_UPDATES
+
     for path, code in submitted.unreadable:
         note(f"left out {path} ({code})")
+    if many_updates(submitted.extends):
+        note(f"Over the last full image lie {MOST_UPDATES} updates or more, and each costs every search a little.")
+        note("A full job would be good: ingest all documents without --update.")
     if json:
         if not waiting:
             print_json(_shape(submitted))
         return
-    size = f"{submitted.bytes / 1e6:.1f} MB"
-    say(f"[green]✓[/green] {submitted.documents} documents, {size}, sealed and submitted as job {submitted.job}")
+    what = f"{submitted.documents} documents, {submitted.bytes / 1e6:.1f} MB"
+    if submitted.extends is not None:
+        what += f", {submitted.removed} removals, over {submitted.extends}"
+    say(f"[green]✓[/green] {what}, sealed and submitted as job {submitted.job}")
     if not waiting:
         say(f"  [dim]next[/dim] `cradle wait {submitted.job}` shows how it goes on.")
 
@@ -73,6 +135,8 @@ def _shape(submitted: "Submitted") -> dict[str, Any]:
         "reference": submitted.reference,
         "documents": submitted.documents,
         "bytes": submitted.bytes,
+        "removed": submitted.removed,
+        "extends": submitted.extends,
         "unreadable": _unreadable(submitted),
     }
 

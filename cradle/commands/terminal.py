@@ -37,6 +37,7 @@ WRONG_USE_CODES: Final = (
     "source.missing",
     "source.scheme",
     "topology.",
+    "update.",
 )
 """Errors of which the cause is what was typed or configured, rather than the work: they exit with 2."""
 

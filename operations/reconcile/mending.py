@@ -224,7 +224,12 @@ def _document(reference: DocumentReference) -> str:
 
 
 async def _sealed(view: JobView, event: UUID, documents: Sequence[DocumentReference], bench: Bench) -> OutgoingRecord:
-    message = DocumentsSubmitted(customer=view.customer, reference=view.reference, documents=tuple(documents))
+    message = DocumentsSubmitted(
+        customer=view.customer,
+        reference=view.reference,
+        documents=tuple(documents),
+        update=view.extends is not None,
+    )
     to = envelope.Address(
         id=event, type=message.TYPE, source=SOURCE, job=view.id, time=bench.clock(), key_id=str(view.id)
     )

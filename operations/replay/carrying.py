@@ -83,6 +83,7 @@ async def _open(plan: Plan, ports: ReplayPorts) -> Child:
         identify=ports.identify,
         version=plan.parameters,
         parent=plan.parent.id,
+        extends=plan.parent.extends,
     )
     return Child(opened.id, reference, plan.parent.id, opened.key, plan.sources)
 

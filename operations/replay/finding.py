@@ -24,6 +24,13 @@ class Entry:
     """The document it belongs to, where it belongs to one."""
     references: tuple[DocumentReference, ...] = ()
     """Of an ingest event."""
+    removed: tuple[str, ...] = ()
+    """Paths that it removes."""
+
+    @property
+    def paths(self) -> set[str]:
+        """What an ingest event names, to add or to remove."""
+        return {*self.removed, *(reference.path for reference in self.references)}
 
 
 @dataclass(slots=True)
@@ -93,7 +100,7 @@ async def _read(record: StoredRecord, topic: Topic, ports: ReplayPorts) -> tuple
             at = envelope.address(record.headers)
             return at.job, Entry(at.id, *place, at.document)
         identity, event = await open_event(record, ports)
-        return event.job, Entry(identity, *place, None, event.documents)
+        return event.job, Entry(identity, *place, None, event.documents, event.removed)
     except Permanent:
         return None
 

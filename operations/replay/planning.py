@@ -133,6 +133,7 @@ async def _changed(request: Request, parent: JobView, ports: ReplayPorts) -> tup
     engine = str(await asyncio.to_thread(ports.identify, then.embedding_config))
     stages = changed_stages(parent.fingerprint, then, engine, ports.topology.versions())
     refusing.check_stages(stages, request.topic, ports.topology)
+    refusing.check_update(parent, fields, stages, ports.topology)
     return version, stages | {FIRST_TOUCHED[name] for name in fields}
 
 
@@ -207,17 +208,17 @@ async def _choose_events(request: Request, found: Found, documents: list[KnownDo
     for reader in ports.topology.readers[request.topic]:
         outcomes |= await ports.ledger.outcomes(reader, [*found.entries])
     events = [entry for entry in found.entries.values() if entry.id in outcomes and outcomes[entry.id] is None]
-    held = {reference.path for event in events for reference in event.references}
+    held = {path for event in events for path in event.paths}
     sources = {one.path for one in documents if not one.row.member}
     named = _named(request, documents)
     wanted = {source for one in documents if one.id in named and (source := one.source(sources))}
     if request.by_record:
-        wanted &= {ref.path for event in events if event.id in found.taken for ref in event.references}
+        wanted &= {path for event in events if event.id in found.taken for path in event.paths}
     if not wanted:
         raise CradleError("replay.nothing", topic=request.topic)
     if wanted - held:
         raise _gone(request, len(wanted - held))
-    messages = tuple(event.id for event in events if any(reference.path in wanted for reference in event.references))
+    messages = tuple(event.id for event in events if event.paths & wanted)
     replayed = frozenset(one.id for one in documents if one.source(wanted))
     return _Chosen(messages, replayed, frozenset(wanted))
 

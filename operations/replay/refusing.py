@@ -5,7 +5,7 @@ from collections.abc import Collection
 from infra.ledger import JobState, JobView
 from schemas.errors import CradleError, Permanent
 from schemas.parameters import FIRST_TOUCHED
-from schemas.topology import Origin, Topology
+from schemas.topology import Topology
 
 FINISHED = frozenset({JobState.BAKED, JobState.PACKAGED, JobState.FAILED})
 
@@ -38,19 +38,21 @@ def check_fields(fields: Collection[str], topic: str, topology: Topology) -> Non
         raise CradleError("replay.parameters", fields=", ".join(sorted(fields)), topic=topic, works=works)
 
 
+def check_update(job: JobView, fields: Collection[str], stages: Collection[str], topology: Topology) -> None:
+    """What an update lies over was made as the job was. Raises CradleError `update.parameters` or `update.stages` where
+    the replay would make something else."""
+    if job.extends is None:
+        return
+    if fields:
+        raise CradleError("update.parameters", version=job.extends)
+    if of_documents := set(stages) - topology.of_whole_jobs:
+        told = ", ".join(stage for stage in topology.stages if stage in of_documents)
+        raise CradleError("update.stages", version=job.extends, stages=told)
+
+
 def check_mixture(inherited: int, changed: Collection[str], topology: Topology) -> None:
     """What was made of a document stays with it when it is inherited. Raises CradleError `replay.mixed` where the new
     job's stages would have made something else: its fingerprint would promise what its image does not hold."""
-    of_documents = set(changed) - of_whole_jobs(topology)
+    of_documents = set(changed) - topology.of_whole_jobs
     if inherited and of_documents:
         raise CradleError("replay.mixed", documents=inherited, works=topology.latest_before(changed))
-
-
-def of_whole_jobs(topology: Topology) -> set[str]:
-    """The stages that work on a job as a whole, once it is complete."""
-    return {
-        stage
-        for name, topic in topology.topics.items()
-        if topic.origin is Origin.COMPLETION
-        for stage in topology.readers[name]
-    }

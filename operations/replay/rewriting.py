@@ -63,7 +63,8 @@ def raw_object(job: UUID, document: str) -> str:
 def _submitted(event: DocumentsSubmitted, child: Child) -> Rewritten | None:
     """Without a manifest: the replay states its own."""
     wanted = [reference for reference in event.documents if reference.path in child.sources]
-    if not wanted:
+    removed = tuple(path for path in event.removed if path in child.sources)
+    if not wanted and not removed:
         return None
     moved = [_moved(reference, child) for reference in wanted]
     objects = tuple(
@@ -71,7 +72,7 @@ def _submitted(event: DocumentsSubmitted, child: Child) -> Rewritten | None:
         for old, new in zip(wanted, moved, strict=True)
         if old.uri.startswith(STAGED)
     )
-    update = {"reference": child.reference, "documents": tuple(moved), "manifest": None}
+    update = {"reference": child.reference, "documents": tuple(moved), "removed": removed, "manifest": None}
     return Rewritten(event.model_copy(update=update), objects=objects)
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field, model_validator
 
-from schemas.ids import CustomerId, DocumentPath, Sha256, job_id
+from schemas.ids import CustomerId, DocumentPath, RemovedPath, Sha256, job_id
 from schemas.messages._base import Count, Message, Part, Size
 
 
@@ -23,9 +23,16 @@ class DocumentReference(Part):
 
 
 class Manifest(Part):
-    """Closes the job: how many distinct documents were submitted over all its batches."""
+    """Closes the job: how many distinct documents were submitted over all its batches, and how many paths removed."""
 
     documents: Count
+    removed: Count = 0
+    """Of an update: how many distinct paths its events removed."""
+
+    @property
+    def sources(self) -> int:
+        """How many things the ledger waits for."""
+        return self.documents + self.removed
 
 
 class DocumentsSubmitted(Message):
@@ -40,14 +47,16 @@ class DocumentsSubmitted(Message):
     manifest: Manifest | None = None
     update: bool = False
     """Whether the job is an update of the customer's newest version: every event of a job says the same."""
-    removed: Annotated[tuple[DocumentPath, ...], Field(max_length=1024)] = ()
-    """Of an update: documents of the version below that are no longer part of it, and what came out of them."""
+    removed: Annotated[tuple[RemovedPath, ...], Field(max_length=1024)] = ()
+    """Of an update: documents of the versions below that are no longer part of it, with what came out of them; or, with
+    a '/' at the end, whole folders."""
 
     @model_validator(mode="after")
     def _says_something(self) -> "DocumentsSubmitted":
         if not self.documents and not self.removed and self.manifest is None:
             raise ValueError("an ingest event carries documents, a manifest, or both")
-        if self.removed and not self.update:
+        removes = self.removed or (self.manifest is not None and self.manifest.removed)
+        if removes and not self.update:
             raise ValueError("only an update removes documents")
         return self
 

@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID, uuid4
 
 from builders.parts import KIND, encode_part, part_name
 from consumers.runtime.contract import Handle, Outcome, Ports, Received
+from infra.archive.memory import MemoryArchive
 from infra.ledger import DocumentRow, DocumentState, ImageRecord
 from infra.parameters import Customer
 from infra.staging.memory import MemoryStaging
@@ -35,6 +37,8 @@ class Bench:
     images: list[tuple[int, ImageRecord]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     base_image: str = ""
+    extends: str | None = None
+    archive: MemoryArchive = field(default_factory=MemoryArchive)
     now: datetime = NOW
     nonces: int = 0
 
@@ -50,6 +54,7 @@ class Bench:
             jobs=_Jobs(self),  # type: ignore[arg-type]
             ledger=anything,
             parameters=anything,
+            archive=self.archive,
             engines=anything,
             source=anything,
             home=self.home,
@@ -65,7 +70,10 @@ class Bench:
     async def key(self, job: UUID) -> bytes:
         return KEY
 
-    # -- the ledger and the parameters
+    # -- the ledger, the parameters and the archive
+
+    async def job(self, job: UUID) -> Any:
+        return SimpleNamespace(customer=CUSTOMER, extends=self.extends)
 
     async def documents(self, job: UUID) -> list[DocumentRow]:
         return sorted(self.rows, key=lambda row: row.id)

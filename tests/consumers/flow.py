@@ -218,6 +218,7 @@ async def open_flow(stack: AsyncExitStack, *, chunks: int = 3, options: Options 
         jobs=cast(Any, Keyring(keys)),
         ledger=await stack.enter_async_context(open_ledger("memory:")),
         parameters=cast(Any, None),
+        archive=cast(Any, None),
         engines=cast(Any, None),
         source=cast(Any, None),
         home=Path("unused"),

@@ -20,23 +20,31 @@ from infra.paths import file_url
 from infra.sources.files import FileSource
 from operations.erasure import erase
 from operations.jobs import open_path
-from schemas.errors import Retryable
+from schemas.errors import Permanent, Retryable
 from schemas.ids import document_id, job_id
 from schemas.messages import DocumentAdmitted, DocumentReference, DocumentsSubmitted, Manifest
+from schemas.parameters import EmbeddingConfig, InstallationParameters
 from tests.entrance import NOW, Entrance
+from tests.remembered import remember_version
 
 JOB = job_id("acme", "a reference")
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
 
 
 def event(
-    *references: DocumentReference, manifest: int | None = None, customer: str = "acme"
+    *references: DocumentReference,
+    manifest: int | Manifest | None = None,
+    customer: str = "acme",
+    update: bool = False,
+    removed: tuple[str, ...] = (),
 ) -> Received[DocumentsSubmitted]:
     message = DocumentsSubmitted(
         customer=customer,
         reference="a reference",
         documents=references,
-        manifest=None if manifest is None else Manifest(documents=manifest),
+        manifest=Manifest(documents=manifest) if isinstance(manifest, int) else manifest,
+        update=update,
+        removed=removed,
     )
     return Received(uuid4(), message.job, message)
 
@@ -511,3 +519,105 @@ async def test_large_documents_are_read_one_at_a_time(tmp_path: Path, monkeypatc
         outcome = await done(entrance, event(*references))
         assert len(outcome.outputs) == 4
         assert (most == 1) is (expected == 1)
+
+
+# -- updates ----------------------------------------------------------------------------------------------------------
+
+
+async def with_version(tmp_path: Path) -> Entrance:
+    entrance = await Entrance(tmp_path).with_customer()
+    await remember_version(entrance)
+    return entrance
+
+
+async def test_an_event_of_an_update_opens_it_over_the_newest_version(tmp_path: Path) -> None:
+    entrance = await with_version(tmp_path)
+    await remember_version(entrance, "v1.1-update", extends="v1.0-init")
+    await entrance.store.add_version(
+        InstallationParameters(customer_id="acme", embedding_config=EmbeddingConfig(model="fake", normalize=False))
+    )
+    uri = entrance.write("new.txt", "text")
+    await done(entrance, event(DocumentReference(path="new.txt", uri=uri), update=True))
+    view = await entrance.ledger.job(JOB)
+    assert (view.extends, view.parameters) == ("v1.1-update", 1), "pinned by the version, though there is a newer one"
+    await remember_version(entrance, "v1.2-update", extends="v1.1-update")
+    await done(entrance, event(manifest=1, update=True))
+    assert (await entrance.ledger.job(JOB)).extends == "v1.1-update", "what the first event opened stays"
+
+
+async def test_what_an_update_removes_is_known_sealed_and_waited_for(tmp_path: Path) -> None:
+    entrance = await with_version(tmp_path)
+    removed = ("canary.txt", "old/", "canary.txt")
+    outcome = await done(entrance, event(update=True, removed=removed))
+    assert (outcome.outputs, outcome.manifest) == ((), None)
+    assert await states(entrance, outcome.documents) == {"canary.txt": ("expanded", False), "old/": ("expanded", False)}
+    assert not any(b"canary" in one.sealed_path for one in outcome.documents)
+    again = await done(entrance, event(update=True, removed=removed[::-1]))
+    assert {one.id for one in again.documents} == {one.id for one in outcome.documents}, "twice is once"
+
+    closing = await done(entrance, event(manifest=Manifest(documents=0, removed=2), update=True))
+    await entrance.record(closing, JOB)
+    assert (await entrance.ledger.job(JOB)).state == "processing", "a manifest that came first waits"
+    await entrance.record(outcome, JOB)
+    view = await entrance.ledger.job(JOB)
+    assert (view.state, view.total) == ("complete", 0)
+    late = event(update=True, removed=("late.txt",))
+    assert await code(entrance, late) == "job.closed"
+
+
+async def test_a_refused_piece_of_an_update_takes_no_removal_along(tmp_path: Path) -> None:
+    entrance = await with_version(tmp_path)
+    missing = DocumentReference(path="missing.txt", uri=file_url(tmp_path / "missing.txt"))
+    outcome = await done(entrance, event(missing, update=True, removed=("old.txt",)))
+    (refused,) = outcome.refused
+    assert isinstance(refused.message, DocumentsSubmitted)
+    assert (refused.message.update, refused.message.removed) == (True, ())
+
+
+async def test_removals_come_with_the_last_piece(tmp_path: Path) -> None:
+    entrance = await with_version(tmp_path)
+    count = PIECE + 1
+    references = [DocumentReference(path=f"{n}.txt", uri=entrance.write(f"{n}.txt", f"text {n}")) for n in range(count)]
+    piece, last = await admit(entrance, event(*references, update=True, removed=("old.txt",)))
+    assert isinstance(piece, Piece)
+    assert isinstance(last, Done)
+    assert (len(piece.documents), len(last.documents)) == (PIECE, 2)
+
+
+async def code(entrance: Entrance, received: Received[DocumentsSubmitted]) -> str:
+    (outcome,) = await admit(entrance, received)
+    assert isinstance(outcome, Failed), outcome
+    return outcome.error.code
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_jobs_events_agree_whether_it_is_an_update(tmp_path: Path, first: bool) -> None:
+    entrance = await with_version(tmp_path)
+    reference = DocumentReference(path="a.txt", uri=entrance.write("a.txt", "text"))
+    await done(entrance, event(reference, update=first))
+    before = await entrance.ledger.job(JOB)
+    assert await code(entrance, event(manifest=1, update=not first)) == "update.disagrees"
+    assert await entrance.ledger.job(JOB) == before
+    await done(entrance, event(manifest=1, update=first))
+
+
+async def test_an_update_of_nothing_is_refused_whole_and_leaves_no_key(tmp_path: Path) -> None:
+    entrance = await Entrance(tmp_path).with_customer()
+    assert await code(entrance, event(update=True, removed=("a.txt",))) == "update.nothing"
+    assert await code(entrance, event(update=True, removed=("a.txt",), customer="nobody")) == "customer.unknown"
+    with pytest.raises(Permanent) as caught:
+        await entrance.keys.fetch(str(JOB))
+    assert caught.value.code == "key.unknown"
+    await remember_version(entrance)
+    await done(entrance, event(update=True, removed=("a.txt",)))
+
+
+@pytest.mark.parametrize(
+    ("other", "refused"), [({"format": 1}, "update.format"), ({"fingerprint": "f" * 64}, "update.stages")]
+)
+async def test_an_update_of_what_this_release_makes_otherwise_is_refused(
+    tmp_path: Path, other: dict[str, object], refused: str
+) -> None:
+    entrance = await Entrance(tmp_path).with_customer()
+    await remember_version(entrance, **other)
+    assert await code(entrance, event(update=True, removed=("a.txt",))) == refused

@@ -47,7 +47,7 @@ class Post:
             entropy=runtime.ports.entropy,
         )
 
-    async def open_job(self, customer: str, reference: str) -> UUID:
+    async def open_job(self, customer: str, reference: str, *, update: bool = False) -> UUID:
         job = job_id(customer, reference)
         await self.flow.runtime.keys.create(job)
         opened = NewJob(id=job, customer=customer, reference=reference, parameters=1, fingerprint="f", opened_at=NOW)

@@ -46,6 +46,7 @@ async def test_after_erasure_the_jobs_messages_cannot_be_read(tmp_path: Path) ->
         parameters=entrance.store,
         ledger=entrance.ledger,
         keys=entrance.keys,
+        archive=entrance.archive,
         topology=TOPOLOGY,
         clock=lambda: NOW,
         monotonic=lambda: 0,

@@ -60,6 +60,7 @@ class Workshop:
             parameters=self.entrance.store,
             ledger=self.entrance.ledger,
             keys=self.entrance.keys,
+            archive=self.entrance.archive,
             topology=self.topology,
             clock=lambda: NOW,
             monotonic=lambda: 0.0,

@@ -3,8 +3,8 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.batching import MAX_BYTES, MAX_DOCUMENTS, Batches, batch_id
-from schemas.messages import DocumentReference, DocumentsSubmitted
+from producers.batching import MAX_BYTES, MAX_DOCUMENTS, MAX_REMOVED, Batches, batch_id, batches_of_paths
+from schemas.messages import DocumentReference, DocumentsSubmitted, Manifest
 
 JOB, OTHER = UUID(int=1), UUID(int=2)
 
@@ -45,9 +45,19 @@ def test_a_messages_id_follows_from_its_documents_and_manifest_alone() -> None:
         batch_id(JOB, ["b", "a"]),
         batch_id(JOB, ["a"]),
         batch_id(OTHER, ["a", "b"]),
-        batch_id(JOB, ["a", "b"], 2),
-        batch_id(JOB, ["a", "b"], 3),
-        batch_id(JOB, [], 2),
+        batch_id(JOB, ["a", "b"], Manifest(documents=2)),
+        batch_id(JOB, ["a", "b"], Manifest(documents=3)),
+        batch_id(JOB, [], Manifest(documents=2)),
+        batch_id(JOB, [], Manifest(documents=2, removed=1)),
     }
-    assert len(ids) == 7
+    assert len(ids) == 8
     assert batch_id(JOB, ["a", "b"]) in ids
+
+
+@given(st.lists(st.integers(1, 4000), max_size=3000))
+def test_paths_to_remove_travel_in_order_within_both_bounds(lengths: list[int]) -> None:
+    paths = [f"{number}/" + "ä" * (length // 2) for number, length in enumerate(lengths)]
+    batches = batches_of_paths(paths)
+    assert [path for batch in batches for path in batch] == paths
+    assert all(0 < len(batch) <= MAX_REMOVED for batch in batches)
+    assert all(sum(len(path.encode()) for path in batch) <= MAX_BYTES for batch in batches)

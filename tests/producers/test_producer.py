@@ -12,8 +12,10 @@ from producers import Sealed
 from schemas import envelope
 from schemas.errors import Permanent, Retryable
 from schemas.ids import document_id, job_id
-from schemas.messages import DocumentsSubmitted
+from schemas.messages import DocumentsSubmitted, Manifest
+from schemas.parameters import EmbeddingConfig, InstallationParameters
 from tests.entrance import Entrance, paths_of
+from tests.remembered import remember_version
 
 
 async def messages(entrance: Entrance) -> list[DocumentsSubmitted]:
@@ -267,3 +269,62 @@ async def test_the_order_of_a_walk_decides_the_batches_not_the_order_of_reading(
     async with entrance.producer(source=lambda uri: Backwards()) as producer:
         await producer.ingest(str(tmp_path), "acme", "a reference")
     assert paths_of(await messages(entrance)) == [f"{number:02}.txt" for number in reversed(range(20))]
+
+
+# -- updates ----------------------------------------------------------------------------------------------------------
+
+
+async def test_an_update_says_so_in_every_event_and_counts_what_it_removes(tmp_path: Path) -> None:
+    entrance = await Entrance(tmp_path / "source").with_customer()
+    await remember_version(entrance)
+    entrance.write("new.txt", "text")
+    removed = [f"old/{number}.txt" for number in range(1500)]
+    async with entrance.producer() as producer:
+        submitted = await producer.ingest(
+            str(tmp_path / "source"), "acme", "spring", update=True, removed=[*removed, "gone/", "old/3.txt"]
+        )
+    assert (submitted.documents, submitted.removed, submitted.extends) == (1, 1501, "v1.0-init")
+    sent = await messages(entrance)
+    assert all(message.update for message in sent)
+    assert [path for message in sent for path in message.removed] == [*removed, "gone/"]
+    assert sent[-1].manifest == Manifest(documents=1, removed=1501)
+    async with entrance.producer() as producer:  # a command that died is run again
+        await producer.ingest(str(tmp_path / "source"), "acme", "spring", update=True, removed=[*removed, "gone/"])
+    assert ids(entrance.broker.records[: len(sent)]) == ids(entrance.broker.records[len(sent) :])
+    told = b"".join(record.value + str(record.headers).encode() for record in entrance.broker.records)
+    assert b"old/" not in told
+
+
+async def test_an_update_may_only_remove(tmp_path: Path) -> None:
+    entrance = await Entrance(tmp_path).with_customer()
+    await remember_version(entrance)
+    async with entrance.producer() as producer:
+        submitted = await producer.ingest(None, "acme", update=True, removed=["a.txt"])
+    assert (submitted.documents, submitted.removed) == (0, 1)
+    removal, closing = await messages(entrance)
+    assert (removal.removed, closing.manifest) == (("a.txt",), Manifest(documents=0, removed=1))
+
+
+@pytest.mark.parametrize("path", ["../a.txt", "/a.txt", "", "/", "a//", "a/../b"])
+async def test_only_clean_paths_are_removed_and_no_job_is_opened_for_others(tmp_path: Path, path: str) -> None:
+    entrance = await Entrance(tmp_path).with_customer()
+    await remember_version(entrance)
+    async with entrance.producer() as producer:
+        with pytest.raises(Permanent) as caught:
+            await producer.ingest(None, "acme", update=True, removed=[path])
+    assert caught.value.code == "source.path"
+    assert await entrance.ledger.jobs() == []
+
+
+async def test_a_full_job_may_pin_an_older_version_of_the_parameters(tmp_path: Path) -> None:
+    entrance = await Entrance(tmp_path).with_customer()
+    other = EmbeddingConfig(model="fake", normalize=False)
+    await entrance.store.add_version(InstallationParameters(customer_id="acme", embedding_config=other))
+    async with entrance.producer() as producer:
+        job = await producer.open("acme", "spring", parameters=1)
+    assert (await entrance.ledger.job(job)).parameters == 1
+    async with entrance.producer() as producer:
+        with pytest.raises(Permanent) as caught:
+            await producer.open("acme", "spring", parameters=2)
+        assert caught.value.code == "job.parameters"
+        await producer.open("acme", "spring")
