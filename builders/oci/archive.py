@@ -1,4 +1,9 @@
-"""One tar that both `docker load` and OCI tools take: an OCI layout with Docker's own manifest beside it."""
+"""One tar that both `docker load` and OCI tools take: an OCI layout with Docker's own manifest beside it.
+
+Of an update only the newest layer's blob is here, and the tar names the others without holding them. An engine that
+has them from the version below takes it: Docker's classic store finds a layer by its diff ids, its containerd store
+and Podman by its digest. One that lacks them refuses, or keeps an image that does not run.
+"""
 
 import tempfile
 from contextlib import suppress
@@ -11,7 +16,10 @@ from builders.oci.tar import Content, write_tar
 
 
 def save(image: Image, tar: Path, *, name: str) -> None:
-    """Writes `image`, read from a layout folder, whole or not at all. `name` is what `docker load` will call it."""
+    """Writes `image`, read from a layout folder, whole or not at all; of a thin one, the blobs that are here.
+
+    `name` is what `docker load` will call it: `cradle/acme:v1.0`.
+    """
     index = {
         "schemaVersion": 2,
         "mediaType": INDEX_TYPE,
@@ -21,7 +29,7 @@ def save(image: Image, tar: Path, *, name: str) -> None:
                 "digest": image.digest,
                 "size": image.blob(image.digest).size,
                 "annotations": {
-                    "io.containerd.image.name": name,
+                    "io.containerd.image.name": _full_name(name),
                     "org.opencontainers.image.ref.name": name.rpartition(":")[2],
                 },
             }
@@ -57,6 +65,14 @@ def _whole_file(window: Window) -> Path:
     if window.offset:
         raise ValueError("the image is in a tar already")
     return window.path
+
+
+def _full_name(name: str) -> str:
+    """As the containerd store keeps names. Under a shorter one, `docker run` does not find what was loaded."""
+    first, slash, _ = name.partition("/")
+    if slash and (first == "localhost" or "." in first or ":" in first):
+        return name
+    return f"docker.io/{name}" if slash else f"docker.io/library/{name}"
 
 
 def _blob_path(digest: str) -> str:

@@ -190,6 +190,22 @@ def test_an_archive_is_a_layout_and_what_docker_saves(tmp_path: Path) -> None:
     assert {docker["Config"], *docker["Layers"]} < names
 
 
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("cradle/acme:v1.0", "docker.io/cradle/acme:v1.0"),
+        ("base:1", "docker.io/library/base:1"),
+        ("registry.example:5000/acme:v1.0", "registry.example:5000/acme:v1.0"),
+        ("localhost/acme:v1.0", "localhost/acme:v1.0"),
+    ],
+)
+def test_the_containerd_store_reads_a_full_name(tmp_path: Path, name: str, kept: str) -> None:
+    save(written(tmp_path / "image"), tmp_path / "image.tar", name=name)
+    with tarfile.open(tmp_path / "image.tar") as archive:
+        [entry] = json.load(archive.extractfile("index.json"))["manifests"]  # type: ignore[arg-type]
+    assert entry["annotations"]["io.containerd.image.name"] == kept
+
+
 def test_an_archive_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     image = written(tmp_path / "image")
     layer = image.blob(image.layers[0]["digest"]).path
