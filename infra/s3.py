@@ -1,6 +1,9 @@
 """S3 for the ports that use it: how a client is opened, and what its errors mean."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+import asyncio
+import base64
+import hashlib
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from http import HTTPStatus
 from typing import Any, Final
@@ -8,6 +11,8 @@ from typing import Any, Final
 from schemas.errors import CradleError, Retryable
 
 PIECE_BYTES: Final = 1024 * 1024
+PART_BYTES: Final = 8 * 1024 * 1024
+"""At most 10 000 parts an object (S3): 78 GiB."""
 CONNECT_SECONDS: Final = 5
 READ_SECONDS: Final = 60
 ATTEMPTS: Final = 3
@@ -16,6 +21,9 @@ FULL: Final = frozenset({"QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucke
 """What S3 servers answer that have no room; Amazon's always has."""
 ABLE_AGAIN: Final = frozenset({"SlowDown", "RequestTimeout", "Throttling", "ThrottlingException"})
 MISSING: Final = frozenset({"NoSuchKey", "NoSuchBucket", "404"})
+
+Errors = Callable[[], AbstractContextManager[None]]
+"""Makes the context in which a request runs; it turns S3's errors into the port's."""
 
 
 @asynccontextmanager
@@ -61,7 +69,7 @@ def s3_errors(name: str, refused: Callable[[str], CradleError | None]) -> Iterat
         raise Retryable("dependency.away", name=name) from error
 
 
-async def read_body(body: Any, errors: Callable[[], AbstractContextManager[None]]) -> AsyncIterator[bytes]:
+async def read_body(body: Any, errors: Errors) -> AsyncIterator[bytes]:
     """An object as it comes, in pieces of at most 1 MiB; each is read within `errors`."""
     async with body:
         while True:
@@ -70,6 +78,94 @@ async def read_body(body: Any, errors: Callable[[], AbstractContextManager[None]
             if not piece:
                 return
             yield piece
+
+
+async def write_object(
+    client: Any,
+    target: Mapping[str, str],
+    data: AsyncIterable[bytes],
+    errors: Errors,
+    *,
+    begin: Mapping[str, Any] = {},
+    finish: Mapping[str, Any] = {},
+    checked: bool = False,
+) -> int:
+    """Stores an object whole or not at all: small ones at once, larger ones in parts of PART_BYTES, one in memory.
+
+    `target` is Bucket and Key. `begin` goes with the request that begins the object, `finish` with the one that
+    completes it, which for a small object is the same. `checked` sends a checksum with every body.
+    """
+    parts = _parts(data)
+    first = await anext(parts, b"")
+    if len(first) < PART_BYTES:
+        with errors():
+            await client.put_object(**target, **begin, **finish, **_body(first, checked=checked))
+        return len(first)
+    with errors():
+        created = await client.create_multipart_upload(**target, **begin)
+    upload = {**target, "UploadId": created["UploadId"]}
+    try:
+        written = [await _write_part(client, upload, 1, _body(first, checked=checked), errors)]
+        size = len(first)
+        async for part in parts:
+            body = _body(part, checked=checked)
+            written.append(await _write_part(client, upload, len(written) + 1, body, errors))
+            size += len(part)
+        with errors():
+            await client.complete_multipart_upload(**upload, **finish, MultipartUpload={"Parts": written})
+    except BaseException:
+        await asyncio.shield(abort_upload(client, upload, errors))
+        raise
+    return size
+
+
+async def abort_upload(client: Any, upload: Mapping[str, str], errors: Errors) -> None:
+    """Best effort, while something else already fails; `upload` is Bucket, Key and UploadId."""
+    try:
+        with errors():
+            await client.abort_multipart_upload(**upload)
+    except CradleError:
+        return
+
+
+async def find_pages(
+    client: Any, method: str, wanted: Mapping[str, str], errors: Errors
+) -> AsyncIterator[dict[str, Any]]:
+    """What a listing method answers, page by page."""
+    iterator = aiter(client.get_paginator(method).paginate(**wanted))
+    while True:
+        with errors():
+            page = await anext(iterator, None)
+        if page is None:
+            return
+        yield page
+
+
+async def _write_part(
+    client: Any, upload: Mapping[str, str], number: int, body: Mapping[str, Any], errors: Errors
+) -> dict[str, Any]:
+    with errors():
+        response = await client.upload_part(**upload, PartNumber=number, **body)
+    return {"PartNumber": number, "ETag": response["ETag"]}
+
+
+def _body(content: bytes, *, checked: bool) -> dict[str, Any]:
+    if not checked:
+        return {"Body": content}
+    digest = hashlib.md5(content, usedforsecurity=False).digest()  # the one checksum that every S3 server knows
+    return {"Body": content, "ContentMD5": base64.b64encode(digest).decode()}
+
+
+async def _parts(data: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """The bytes of `data` in parts of PART_BYTES, the last one shorter and never empty."""
+    pending = bytearray()
+    async for piece in data:
+        pending += piece
+        while len(pending) >= PART_BYTES:
+            yield bytes(pending[:PART_BYTES])
+            del pending[:PART_BYTES]
+    if pending:
+        yield bytes(pending)
 
 
 def _retryable(name: str, code: str, status: int) -> Retryable:

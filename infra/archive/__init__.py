@@ -21,24 +21,34 @@ NAME: Final = "The archive"
 
 
 class Archive(Protocol):
-    """Names are `versions/<customer>/<version>.oci.age` and `.json`; others raise Permanent
-    `archive.name`.
+    """Names are `versions/<customer>/<version>.oci.age`, `.2.oci.age` to `.99.oci.age`, and `.json`; others raise
+    Permanent `archive.name`.
 
     Every method raises Retryable: `dependency.away` when the archive does not answer, `dependency.full` when it has no
     room, `dependency.refused` when it answers that it will not.
     """
 
     async def add(self, name: str, data: AsyncIterable[bytes]) -> int:
-        """Stores the object whole or not at all. Returns its bytes. Raises Permanent `archive.exists`."""
+        """Stores the object whole or not at all. Returns its bytes. Raises Permanent `archive.exists`.
+
+        Of several at once exactly one wins. Where an answer got lost, the object that is there may be this very one:
+        `operations.versions.remember` looks.
+        """
 
     def read(self, name: str) -> AsyncIterator[bytes]:
         """The object's bytes, in pieces. Raises Permanent `archive.missing`."""
 
     def list(self, prefix: str) -> AsyncIterator[str]:
-        """The names that begin with `prefix`, in order of their bytes."""
+        """The names that begin with `prefix`, in order of their bytes; `prefix` is `versions/` or more of a name.
+
+        Names that the port would not take are listed as well: somebody else put them there.
+        """
 
     async def ping(self) -> None:
         """Returns if the archive answers."""
+
+    async def protection(self) -> str:
+        """What keeps an object from being deleted by others with our rights, in a few words; '' for nothing."""
 
 
 def open_archive(url: str) -> AbstractAsyncContextManager[Archive]:

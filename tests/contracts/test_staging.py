@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from infra.paths import file_url
+from infra.s3 import PART_BYTES
 from infra.staging import Staging, open_staging
-from infra.staging.s3 import PART_BYTES
 from schemas.errors import CradleError, Permanent, Retryable
 
 JOB = "jobs/3c8a0c52-5f0e-5d0a-9a5e-6a2b1f6d7e11"
