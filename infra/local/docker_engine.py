@@ -1,7 +1,7 @@
 """A Docker engine for the tests that run an image: `python -m infra.local.docker_engine up | down`.
 
-Only for a machine that has `dockerd` but runs none, as CI does; it needs root. Containers get no network, so it sets
-up neither a bridge nor firewall rules. Everything lies under `.services/docker`.
+Only for a machine that has `dockerd` but runs none, as CI does; it needs root. Containers get a bridge, and what they
+publish is reached on 127.0.0.1 alone. Everything lies under `.services/docker`.
 """
 
 import os
@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,9 @@ from schemas.errors import CradleError
 ROOT: Final = Path(__file__).parents[2] / ".services" / "docker"
 NAME: Final = "The Docker engine"
 SECONDS: Final = 60
+BRIDGE: Final = ("--ip=127.0.0.1", "--ip6tables=false")
+NO_NETWORK: Final = ("--bridge=none", "--iptables=false", "--ip6tables=false")
+"""Of a second engine: two would fight over one bridge."""
 
 
 def address(root: Path = ROOT) -> str:
@@ -32,20 +36,27 @@ def answers(host: str) -> bool:
     return docker is not None and subprocess.run(asked, capture_output=True, check=False).returncode == 0  # noqa: S603
 
 
-def up(root: Path = ROOT) -> int:
-    """Returns 0 once the engine answers; harmless where it runs. Raises CradleError."""
+def up(root: Path = ROOT, *, dockerd: Sequence[str | Path] = (), network: Sequence[str] = BRIDGE) -> int:
+    """Returns 0 once the engine answers; harmless where it runs. Raises CradleError.
+
+    `dockerd`: the command of another engine than the machine's; `network`: its options of networking.
+    """
     if answers(address(root)):
         return 0
-    dockerd = shutil.which("dockerd")
-    if dockerd is None:
-        raise CradleError("service.missing", name=NAME, what="dockerd", how="apt install docker.io")
+    command = list(dockerd) or [_dockerd()]
     private_folder(root)
-    no_network = ["--bridge=none", "--iptables=false", "--ip6tables=false"]
     places = [f"--data-root={root}/data", f"--exec-root={root}/exec", f"--pidfile={root}/pid"]
     log = root / "log"
-    process = start_detached([dockerd, f"--host={address(root)}", *places, *no_network], log=log)
+    process = start_detached([*command, f"--host={address(root)}", *places, *network], log=log)
     wait_until(lambda: answers(address(root)), name=NAME, log=log, seconds=SECONDS, process=process)
     return 0
+
+
+def _dockerd() -> str:
+    found = shutil.which("dockerd")
+    if found is None:
+        raise CradleError("service.missing", name=NAME, what="dockerd", how="apt install docker.io")
+    return found
 
 
 def down(root: Path = ROOT) -> int:

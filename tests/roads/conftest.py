@@ -9,7 +9,10 @@ import redis
 
 from infra.local.postgres import EmbeddedPostgres
 from tests.conftest import ROOT
+from tests.roads.docker import base, docker_engine_host
 from tests.roads.road import Road
+
+__all__ = ["base", "docker_engine_host"]
 
 
 @pytest.fixture(scope="module")

@@ -1,63 +1,35 @@
-"""The image as its customer runs it: loaded into a Docker engine, with no network, no rights and a read-only root.
+"""The image as its customer runs it: loaded into a Docker engine, with no network, no rights and a read-only root."""
 
-The engine is the one that `python -m infra.local.docker_engine up` starts, or the machine's own. The base is made once
-and kept in `.services`, named by its recipe; making it needs root and debootstrap.
-"""
-
-import fcntl
 import json
-import os
-import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import numpy as np
 import pytest
 
 from appliance.encoder import load_encoder
-from builders.base import archive_mirror, make_base, recipe
+from builders.base import archive_mirror
 from builders.image import build_image
-from builders.oci.archive import save
 from builders.oci.read import open_image
-from infra.local import docker_engine
 from operations.search import search
 from schemas.parameters import EmbeddingConfig, InstallationParameters
 from tests.builders.corpus import Book, book, in_order, library
-from tests.conftest import IN_CI, ROOT
+from tests.conftest import ROOT
+from tests.roads.docker import docker, loaded
 
 pytestmark = pytest.mark.docker
 
-OWN_ENGINE = docker_engine.address()
-MACHINES_ENGINE = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-CONFINED = ("--rm", "--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
-
-
-@pytest.fixture(scope="session")
-def docker_engine_host() -> str:
-    for host in (OWN_ENGINE, MACHINES_ENGINE):
-        if docker_engine.answers(host):
-            return host
-    sentence = "no Docker engine answers: `python -m infra.local.docker_engine up` starts one"
-    if IN_CI:
-        pytest.fail(sentence, pytrace=False)
-    pytest.skip(sentence)
-
-
-@pytest.fixture(scope="session")
-def base(docker_engine_host: str) -> Path:
-    layout = ROOT / ".services" / f"base-{recipe()}"
-    layout.parent.mkdir(exist_ok=True)
-    with (layout.parent / "base.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not layout.exists():
-            if os.geteuid() != 0 and not IN_CI:
-                pytest.skip("making the base needs root")
-            make_base(layout)
-    open_image(layout).verify()
-    return layout
+CONFINED = (
+    "--rm",
+    "--network=none",
+    "--read-only",
+    "--cap-drop=ALL",
+    "--security-opt=no-new-privileges",
+    "--user=65532",
+    "--memory=512m",
+)
 
 
 @pytest.fixture(scope="session")
@@ -84,19 +56,8 @@ def _embedded(one: Book, vectors: "np.ndarray[tuple[int, int], np.dtype[np.float
 @pytest.fixture(scope="session")
 def image(layout: Path, docker_engine_host: str) -> Iterator[str]:
     """The name under which the engine knows the image."""
-    name = f"cradle-test/{uuid4().hex}:1"
-    tar = layout.parent / "image.tar"
-    save(open_image(layout), tar, name=name)
-    _docker(docker_engine_host, "load", "--input", str(tar))
-    tar.unlink()
-    yield name
-    _docker(docker_engine_host, "image", "rm", "--force", name)
-
-
-def _docker(host: str, *arguments: str) -> str:
-    done = subprocess.run(["docker", "--host", host, *arguments], check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    with loaded(layout, docker_engine_host) as name:
+        yield name
 
 
 @pytest.mark.parametrize(
@@ -109,7 +70,7 @@ def _docker(host: str, *arguments: str) -> str:
 def test_the_image_answers_like_the_layout(
     image: str, layout: Path, docker_engine_host: str, question: str, answer: str
 ) -> None:
-    said = _docker(docker_engine_host, "run", *CONFINED, image, "search", question, "--limit", "3", "--json")
+    said = docker(docker_engine_host, "run", *CONFINED, image, "search", question, "--limit", "3", "--json")
     inside = json.loads(said)
     outside = search(layout.parent, str(layout), question, limit=3)
     assert inside[0]["text"] == answer
@@ -117,18 +78,18 @@ def test_the_image_answers_like_the_layout(
 
 
 def test_the_image_says_what_it_holds(image: str, docker_engine_host: str) -> None:
-    about = json.loads(_docker(docker_engine_host, "run", *CONFINED, image))
+    about = json.loads(docker(docker_engine_host, "run", *CONFINED, image, "about"))
     assert (about["documents"], about["chunks"]) == (4, 9)
 
 
 def test_it_runs_as_nobody_and_the_engine_knows_its_configuration(
     image: str, layout: Path, docker_engine_host: str
 ) -> None:
-    [known] = json.loads(_docker(docker_engine_host, "image", "inspect", image))
+    [known] = json.loads(docker(docker_engine_host, "image", "inspect", image))
     assert known["Config"]["User"] == "65532:65532"
     assert known["RootFS"]["Layers"] == open_image(layout).config["rootfs"]["diff_ids"]
     # the user is the image's own choice: no option of `docker run` sets it
-    uid = _docker(docker_engine_host, "run", *CONFINED, "--entrypoint=id", image, "-u")
+    uid = docker(docker_engine_host, "run", *CONFINED, "--entrypoint=id", image, "-u")
     assert uid.strip() == "65532"
 
 
