@@ -395,6 +395,15 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
     "version.unknown": ErrorKind(
         "Customer {customer!r} has no version {version}.", "`cradle versions {customer}` lists what it has."
     ),
+    "version.taken": ErrorKind(
+        "Another job of the customer became {version} while this one was packaged.",
+        "Package it again: it becomes the version after that.",
+    ),
+    "version.unarchived": ErrorKind(
+        "There is no copy of {version}: customer {customer!r} had no age recipient when it was packaged.",
+        "Ask the customer for the package's image.tar, which is all there is of it. "
+        "`cradle customer add {customer} --recipient age1...` archives the versions to come.",
+    ),
     "version.superseded": ErrorKind(
         "The update was made over {extends}, and {newest} is newer.",
         "Ingest it again with --update: it then lies over {newest}.",

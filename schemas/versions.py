@@ -69,12 +69,14 @@ class _Strict(BaseModel):
 
 
 class ArchivedTar(_Strict):
-    """The encrypted copy: `versions/<customer>/<version>.oci.age`."""
+    """The encrypted copy: `versions/<customer>/<version>.oci.age`; of a later attempt n, `<version>.<n>.oci.age`."""
 
     sha256: str
     """Of the ciphertext, hex."""
     size: int
     """Bytes of the ciphertext."""
+    attempt: int = 1
+    """A crash between the copy and its record leaves one that no record names; the next attempt adds another."""
 
 
 class VersionRecord(_Strict):
