@@ -37,6 +37,7 @@ class _Assembly:
         self.document = first.chunks.document
         self.title = first.chunks.title
         self._language = first.chunks.language
+        self._date = first.chunks.date
         self._length = first.chunks.text_length
         self._next_ordinal = 0
         self._stretches: list[str] = []
@@ -65,7 +66,7 @@ class _Assembly:
         if self._end != self._length:
             raise _incomplete("a document's text is missing at its end")
         pages = sorted(self._pages.values(), key=lambda page: page.number)
-        return DocumentText(self._language, "".join(self._stretches), pages)
+        return DocumentText(self._language, "".join(self._stretches), pages, self._date)
 
     def _join(self, start: int, text: str) -> None:
         overlap = self._end - start

@@ -67,7 +67,7 @@ def job(home: Path) -> str:
     (home / "documents").mkdir()
     (home / "documents" / "note.md").write_text("# Note\n\nThe pump hums.\n")
     submitted = shown("ingest", "documents", "--customer", "acme", "--reference", "first")
-    assert submitted.keys() == {"job", "reference", "documents", "bytes", "unreadable"}
+    assert submitted.keys() == {"job", "reference", "documents", "bytes", "removed", "extends", "unreadable"}
     assert (submitted["documents"], submitted["unreadable"]) == (1, [])
     return str(submitted["job"])
 

@@ -19,13 +19,16 @@ from infra.ledger import JobState, JobView, Outcome, Unit
 from operations.jobs import PinnedJobs, open_path
 from operations.replay import ReplayPorts
 from operations.verify import VerifyPorts
+from operations.versions import remember
 from schemas import envelope
 from schemas.errors import Permanent
 from schemas.ids import message_id
-from schemas.messages import JobCompleted, Message
+from schemas.messages import DocumentsSubmitted, JobCompleted, Message
 from schemas.parameters import EmbeddingConfig, InstallationParameters
 from schemas.topology import Topology
+from schemas.versions import VersionRecord
 from tests.entrance import NOW, TOPOLOGY, Entrance
+from tests.remembered import record_of
 
 SOURCES = {
     "a/lease.txt": "The rent is due on the first.\n\nNotice is given in writing, six weeks ahead.",
@@ -100,10 +103,19 @@ class Workshop:
 
     # -- the road -----------------------------------------------------------------------------------------------------
 
-    async def submit(self, sources: dict[str, bytes | str] | None = None, reference: str = "a reference") -> UUID:
+    async def submit(
+        self,
+        sources: dict[str, bytes | str] | None = None,
+        reference: str = "a reference",
+        *,
+        update: bool = False,
+        removed: Iterable[str] = (),
+    ) -> UUID:
         """What a producer does: seal, submit, close."""
         async with self.entrance.producer(broker=self.broker, jobs=self.jobs) as producer:
-            job = await producer.open("acme", reference)
+            job = await producer.open("acme", reference, update=update)
+            for path in removed:
+                await producer.remove(path)
             for path, content in (SOURCES if sources is None else sources).items():
                 await producer.add(path, content if isinstance(content, bytes) else content.encode())
             await producer.close()
@@ -114,6 +126,21 @@ class Workshop:
         job = await self.submit(sources, reference)
         await self.run()
         return job
+
+    async def update(
+        self, sources: dict[str, bytes | str], *, removed: Iterable[str] = (), reference: str = "an update"
+    ) -> UUID:
+        """An update that was submitted and went all the way."""
+        job = await self.submit(sources, reference, update=True, removed=removed)
+        await self.run()
+        return job
+
+    async def remember(self, job: UUID, version: str) -> VersionRecord:
+        """What packaging leaves of a baked job."""
+        record = record_of(await self.baked(job), self.home, version)
+        await remember(self.entrance.archive, record, None)
+        await self.entrance.ledger.packaged(job, record.generation, version)
+        return record
 
     async def run(self) -> None:
         """Every stage, until nothing moves any more."""
@@ -178,6 +205,11 @@ class Workshop:
         to = envelope.Address(identity, message.TYPE, "/test", job, NOW, str(job), document)
         headers, value = envelope.close(message, to, key=await self.jobs.key(job), nonce=os.urandom(12))
         await self.broker.publish([OutgoingRecord(topic, (document or str(job)).encode(), value, headers)])
+
+    async def publish_clear(self, event: DocumentsSubmitted) -> None:
+        """As a foreign client does."""
+        headers = [("content-type", b"application/json")]
+        await self.broker.publish([OutgoingRecord("ingest", b"acme", event.model_dump_json().encode(), headers)])
 
     async def _announce(self) -> bool:
         waiting = await self.entrance.ledger.announcements()
