@@ -6,6 +6,7 @@ and Podman by its digest. One that lacks them refuses, or keeps an image that do
 """
 
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,6 +21,21 @@ def save(image: Image, tar: Path, *, name: str) -> None:
 
     `name` is what `docker load` will call it: `cradle/acme:v1.0`.
     """
+    with tempfile.NamedTemporaryFile(dir=tar.parent, prefix=f".{tar.name}.", delete=False) as aside:
+        try:
+            stream(image, aside.write, name=name)
+            aside.flush()
+            sync(Path(aside.name))
+            Path(aside.name).rename(tar)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                Path(aside.name).unlink()
+            raise
+    sync(tar.parent)
+
+
+def stream(image: Image, write: Callable[[bytes], object], *, name: str) -> None:
+    """Passes the tar of `save` to `write`, piece by piece."""
     index = {
         "schemaVersion": 2,
         "mediaType": INDEX_TYPE,
@@ -48,17 +64,7 @@ def save(image: Image, tar: Path, *, name: str) -> None:
         "manifest.json": canonical_json(docker_manifest),
         **{blob: _whole_file(window) for blob, window in image.blobs.items()},
     }
-    with tempfile.NamedTemporaryFile(dir=tar.parent, prefix=f".{tar.name}.", delete=False) as aside:
-        try:
-            write_tar(files, aside.write)
-            aside.flush()
-            sync(Path(aside.name))
-            Path(aside.name).rename(tar)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                Path(aside.name).unlink()
-            raise
-    sync(tar.parent)
+    write_tar(files, write)
 
 
 def _whole_file(window: Window) -> Path:
