@@ -41,6 +41,7 @@ CREATE TABLE documents (
   text       TEXT NOT NULL,
   pages      TEXT NOT NULL           -- JSON: [[number, start, end], ...]; spans count code points of `text`
 ) STRICT;
+CREATE INDEX documents_by_path ON documents (path, sha256, language, date);  -- opening reads this alone, no text
 
 CREATE TABLE chunks (
   chunk    INTEGER PRIMARY KEY,      -- from 0, by document and then ordinal; the row in vectors.f32
@@ -55,11 +56,11 @@ CREATE TABLE chunks (
 ) STRICT;
 
 CREATE TABLE hidden (                -- documents of the layers below that this layer replaces or removes
-  path TEXT PRIMARY KEY              -- the document of that path, and what came out of it: `path!/...`
+  path TEXT PRIMARY KEY              -- that document and what came out of it (`path!/...`); `folder/`: all within
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE words (                 -- the index again, by word: what ranking over several layers adds up
-  word       TEXT PRIMARY KEY,       -- as the tokenizer of `passages` leaves it
+  word       BLOB PRIMARY KEY,       -- as the tokenizer of `passages` leaves it, UTF-8
   chunks     BLOB NOT NULL,          -- uint32, little-endian, ascending: the chunks that hold it
   in_text    BLOB NOT NULL,          -- uint16, little-endian, one a chunk: how often; 65535 stands for more
   in_context BLOB NOT NULL           -- the same of the title and headings

@@ -1,193 +1,400 @@
-"""Search over a data layer: full text and vectors, each ranking on its own, fused by reciprocal rank.
+"""Search over data layers: full text and vectors, each ranking on its own, fused by reciprocal rank.
 
 Full text finds names, numbers and rare words; vectors find what was meant, also in the other language. Without a
 vector for the question, full text answers alone.
+
+An update's layer hides what it replaces or removes. What is found, its order and its scores are those of one full bake
+of the documents that are left.
 """
 
-import json
 import re
-import sqlite3
-import unicodedata
-from collections.abc import Iterable, Sequence
+import threading
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import accumulate, takewhile
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.format import DATABASE, HEADER_BYTES, VECTORS, VERSION, read_header
+from appliance.asking import Asked, Reader, Term
+from appliance.format import MOST_LAYERS, layer_folder
+from appliance.layer import DocumentInfo, DocumentText, Entry, Layer, map_vectors, open_folder, open_parts
+from appliance.ranking import (
+    CONTEXT_WEIGHT,
+    Postings,
+    WordRanking,
+    best,
+    exact_similarities,
+    fuse,
+    lengths_of,
+    similarity_error,
+)
 
-FUSION_CONSTANT: Final = 60
-"""k of reciprocal rank fusion, score = sum of 1/(k + rank): Cormack, Clarke, Buettcher, SIGIR 2009."""
+__all__ = ["DocumentInfo", "DocumentText", "Library", "Passage", "library", "map_vectors", "open_layers", "open_parts"]
+
 LEAST_DEPTH: Final = 5
 """Each ranking names as many passages as are wanted, but at least these. Deeper, what both rank in the middle beats
 what one ranks first: of 24 questions about examples/, 20 have their answer first at this depth, 18 at depth 50."""
-CONTEXT_WEIGHT: Final = 0.5
-"""BM25 weight of a match in the title or headings, against 1 in the passage itself."""
-
-# Question and function words: rare ones ("how" in a manual) would otherwise outrank what is asked about.
-_NOISE_ENGLISH: Final = """
-a an and are as at be by can did do does for from had has have how i if in is it its many may me much must my no not of
-on or our shall should so than that the their them then there these they this to was we were what when where which who
-whom whose why will with would you your
-"""
-_NOISE_GERMAN: Final = """
-aber alle als am an auch auf aus bei beim bin bis bist da das dass dem den der des dessen die dies diese diesem diesen
-dieser dieses durch ein eine einem einen einer eines er es euch für gibt habe haben hat hatte ich ihm ihn ihr ihre im in
-ist ja kann können man mein mich mir mit muss müssen nach nicht noch nur ob oder sein seine sich sie sind so soll sollen
-sowie über um und uns unser unter vom von vor war waren warum was welche welchem welchen welcher welches wem wen wenn
-wer werden wie viel viele wir wird wo wurde wurden zu zum zur
-"""
-_NOISE: Final = frozenset((_NOISE_ENGLISH + _NOISE_GERMAN).split())
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """One answer. `text` is `document_text[start:end]`, in code points; `document` is the document's path."""
+    """A passage. `text` is `document_text[start:end]`, in code points; `document` is the document's path."""
 
     document: str
     page: int | None
     start: int
     end: int
     score: float
+    """Of reciprocal rank fusion; 0 where nothing was asked."""
     text: str
     headings: tuple[str, ...]
+    ordinal: int
+    sha256: str
+    title: str | None
+    language: str | None
+    date: str | None
 
 
-class DataLayer:
-    """An opened data layer. `close()` it, or use it in a `with`."""
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What a document has to be. Dates are inclusive, `2026-01-31`; a document without one fails both."""
 
-    def __init__(self, database: sqlite3.Connection, vectors: NDArray[np.float32]) -> None:
-        """`vectors`: float32 (chunks, dimension), row i for chunk i. Raises ValueError if the two do not belong."""
-        self._database = database
-        self._vectors = vectors
-        self._norms: NDArray[np.float32] | None = None
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        if version != VERSION:
-            raise ValueError(f"this reader knows data layers of version {VERSION} only")
-        self.about: dict[str, Any] = {n: json.loads(v) for n, v in database.execute("SELECT name, value FROM about")}
-        if self.about["chunks"] != len(vectors):
-            raise ValueError("there is not one vector for each chunk")
+    document: str | None = None
+    """A path; one that ends in '/' stands for all within it."""
+    language: str | None = None
+    since: str | None = None
+    until: str | None = None
+
+    def admits(self, entry: Entry) -> bool:
+        return (
+            self._admits_path(entry.path)
+            and self.language in (None, entry.language)
+            and (self.since is None or (entry.date is not None and entry.date >= self.since))
+            and (self.until is None or (entry.date is not None and entry.date <= self.until))
+        )
+
+    def _admits_path(self, path: str) -> bool:
+        if self.document is None:
+            return True
+        return path.startswith(self.document) if self.document.endswith("/") else path == self.document
+
+
+class Library:
+    """Opened data layers, the oldest first. `close()` it, or use it in a `with`. One thread at a time is let in.
+
+    Documents and passages are numbered through all layers. Opening reads no text and no vector.
+    """
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        """Raises ValueError: there is none, or their vectors are of different dimensions."""
+        if not layers:
+            raise ValueError("there is no data layer")
+        self._layers = layers
+        self.dimension = _dimension(layers)
+        """Of every vector; 0 where there is none."""
+        self._first_document = [0, *accumulate(len(layer.entries) for layer in layers)]
+        self._first_passage = [0, *accumulate(len(layer.vectors) for layer in layers)]
+        self._entries = [entry for layer in layers for entry in layer.entries]
+        self._live_documents = _live(layers)
+        self._catalogue = sorted(np.flatnonzero(self._live_documents).tolist(), key=self._place)
+        """The live documents, by path's bytes and SHA-256."""
+        self._paths = [self._entries[document].path.encode() for document in self._catalogue]
+        self._order = np.full(len(self._entries), -1, np.int64)
+        self._order[self._catalogue] = np.arange(len(self._catalogue))
+        self._document_of = _joined(
+            layer.document_of + first for layer, first in zip(layers, self._first_document, strict=False)
+        )
+        self._live = self._live_documents[self._document_of]
+        self._words = WordRanking(_joined(layer.lengths for layer in layers), self._live)
+        self._norms: list[NDArray[np.float32]] | None = None
+        self._reader = Reader()
+        self._lock = threading.Lock()
 
     @property
-    def dimension(self) -> int:
-        return int(self._vectors.shape[1])
+    def about(self) -> dict[str, Any]:
+        """What the newest layer says of itself, with what is live in all of them counted, and `layers`: each alone."""
+        live = {
+            "documents": len(self._catalogue),
+            "chunks": int(np.count_nonzero(self._live)),
+            "dimension": self.dimension,
+        }
+        layers = [
+            {
+                "number": number,
+                "documents": layer.about["documents"],
+                "chunks": layer.about["chunks"],
+                "hides": len(layer.hidden),
+                "fingerprint": layer.about["fingerprint"],
+                "merkle": layer.about["merkle"],
+            }
+            for number, layer in enumerate(self._layers)
+        ]
+        return {**self._layers[-1].about, **live, "layers": layers}
 
-    def search(self, question: str, vector: NDArray[np.float32] | None = None, *, limit: int = 5) -> list[Passage]:
+    def search(
+        self,
+        question: str,
+        vector: NDArray[np.float32] | None = None,
+        *,
+        limit: int = 5,
+        document: str | None = None,
+        language: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+    ) -> list[Passage]:
         """The `limit` best passages, best first. `vector`: float32 (dimension,), the question's, if there is one.
 
+        The other arguments choose documents (see Filter) before anything is ranked; a part of the question in
+        quotation marks has to stand in the passage, its title or its headings, word by word. Neither changes a
+        score: how rare a word is counts over all live passages.
         Raises ValueError if the vector is of another dimension.
         """
-        depth = max(LEAST_DEPTH, limit)
-        rankings = [self._by_text(question, depth)]
-        if vector is not None:
-            rankings.append(self._by_vector(vector, depth))
-        return [self._passage(chunk, score) for chunk, score in _fused(rankings)[:limit]]
+        if vector is not None and self.dimension and vector.shape != (self.dimension,):
+            raise ValueError(f"the question's vector has shape {vector.shape}, not ({self.dimension},)")
+        with self._lock:
+            asked = self._reader.read(question)
+            eligible = self._eligible(Filter(document, language, since, until), asked)
+            depth = max(LEAST_DEPTH, limit)
+            rankings = [self._by_words(asked, eligible, depth)]
+            if vector is not None:
+                rankings.append(self._by_vector(vector, eligible, depth))
+            return [self._passage(passage, score) for passage, score in fuse(rankings)[:limit]]
+
+    def documents(
+        self,
+        *,
+        after: str | None = None,
+        limit: int = 50,
+        language: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+    ) -> list[DocumentInfo]:
+        """The first `limit` documents in order of their paths' bytes, from behind the path `after`."""
+        wanted = Filter(None, language, since, until)
+        begin = 0 if after is None else bisect_right(self._paths, after.encode())
+        with self._lock:
+            found: list[DocumentInfo] = []
+            for number in self._catalogue[begin:]:
+                if len(found) == limit:
+                    break
+                if wanted.admits(self._entries[number]):
+                    found.append(self._info(number))
+            return found
+
+    def document(self, path: str) -> DocumentText | None:
+        """The document of that path, None if there is none. Of several, the first by SHA-256."""
+        with self._lock:
+            return next(map(self._text, self._numbers(path)), None)
+
+    def passages(self, path: str) -> list[Passage]:
+        """All passages of the document that `document(path)` gives, in order; none if there is none."""
+        with self._lock:
+            number = next(self._numbers(path), None)
+            if number is None:
+                return []
+            document = self._text(number)
+            first, end = np.searchsorted(self._document_of, (number, number + 1)).tolist()
+            return [self._part(document, passage, 0.0) for passage in range(first, end)]
+
+    def ready(self) -> None:
+        """A small search by words. Raises what a failing disk or a damaged file raises."""
+        self.search("ready", limit=1)
+
+    def warm(self) -> None:
+        """Reads every vector once, so that the first question with a vector need not."""
+        with self._lock:
+            self._lengths_of_vectors()
 
     def close(self) -> None:
-        self._database.close()
+        with self._lock, ExitStack() as stack:
+            stack.callback(self._reader.close)
+            for layer in self._layers:
+                stack.callback(layer.close)
 
-    def __enter__(self) -> "DataLayer":
+    def __enter__(self) -> "Library":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _by_text(self, question: str, depth: int) -> list[int]:
-        query = text_query(question)
-        if not query:
+    # -- rankings
+
+    def _eligible(self, wanted: Filter, asked: Asked) -> NDArray[np.bool_]:
+        """bool (passages,)"""
+        eligible: NDArray[np.bool_] = self._live
+        if wanted != Filter():
+            admitted = np.fromiter(map(wanted.admits, self._entries), np.bool_, len(self._entries))
+            eligible = eligible & admitted[self._document_of]
+        for query in asked.verbatim:
+            matching = np.zeros(len(eligible), np.bool_)
+            for layer, first in zip(self._layers, self._first_passage, strict=False):
+                matching[layer.matching(query) + first] = True
+            eligible = eligible & matching
+        return eligible
+
+    def _by_words(self, asked: Asked, eligible: NDArray[np.bool_], depth: int) -> list[int]:
+        scores = self._words.scores(filter(None, map(self._postings, asked.terms)))
+        return self._best(np.flatnonzero(eligible & (scores > 0)), scores, depth)
+
+    def _postings(self, term: Term) -> Postings | None:
+        """None where nothing holds the term."""
+        last = term.word + b"\xff" if term.beginning else term.word  # no UTF-8 has that byte
+        passages: list[NDArray[np.int64]] = []
+        frequencies: list[NDArray[np.float64]] = []
+        for layer, first in zip(self._layers, self._first_passage, strict=False):
+            for _, chunks, in_text, in_context in layer.postings(term.word, last):
+                passages.append(np.frombuffer(chunks, "<u4").astype(np.int64) + first)
+                frequencies.append(_counts(in_text) + CONTEXT_WEIGHT * _counts(in_context))
+        if not passages:
+            return None
+        if not term.beginning:  # each layer has its own passages
+            return Postings(np.concatenate(passages), np.concatenate(frequencies))
+        summed = np.bincount(np.concatenate(passages), np.concatenate(frequencies), len(self._live)).astype(np.float64)
+        held = np.flatnonzero(summed)
+        return Postings(held, summed[held])
+
+    def _by_vector(self, vector: NDArray[np.float32], eligible: NDArray[np.bool_], depth: int) -> list[int]:
+        """BLAS proposes whatever can be among the first `depth` within its error; these are then measured exactly."""
+        length = float(np.linalg.norm(vector.astype(np.float64)))
+        if not self.dimension or not length or not eligible.any():
             return []
-        rows = self._database.execute(
-            "SELECT rowid FROM passages WHERE passages MATCH ? ORDER BY bm25(passages, 1.0, ?), rowid LIMIT ?",
-            (query, CONTEXT_WEIGHT, depth),
+        unit = (vector / np.float32(length)).astype(np.float32)
+        norms = self._lengths_of_vectors()
+        filled = [(layer.vectors, norm) for layer, norm in zip(self._layers, norms, strict=True) if len(norm)]
+        roughly = np.concatenate([vectors @ unit / norm for vectors, norm in filled])
+        roughly = np.where(eligible, roughly, -np.inf)
+        if len(roughly) > depth:
+            last = np.partition(roughly, len(roughly) - depth)[len(roughly) - depth]
+            near = np.flatnonzero(eligible & (roughly >= last - 2 * similarity_error(self.dimension)))
+        else:
+            near = np.flatnonzero(eligible)
+        exact = np.zeros(len(roughly))
+        exact[near] = exact_similarities(self._vectors(near), vector)
+        return self._best(near, exact, depth)
+
+    def _best(self, passages: NDArray[np.int64], scores: NDArray[np.float64], depth: int) -> list[int]:
+        found = best(passages, scores[passages], self._order[self._document_of[passages]], depth)
+        return [int(passage) for passage in found]
+
+    def _vectors(self, passages: NDArray[np.int64]) -> NDArray[np.float32]:
+        """float32 (passages, dimension). `passages` rise."""
+        bounds = np.searchsorted(passages, self._first_passage)
+        return np.concatenate(
+            [
+                layer.vectors[passages[start:end] - first]
+                for layer, first, start, end in zip(
+                    self._layers, self._first_passage, bounds[:-1], bounds[1:], strict=False
+                )
+                if start < end
+            ]
         )
-        return [chunk for (chunk,) in rows]
 
-    def _by_vector(self, vector: NDArray[np.float32], depth: int) -> list[int]:
-        if vector.shape != (self.dimension,):
-            raise ValueError(f"the question's vector has shape {vector.shape}, not ({self.dimension},)")
+    def _lengths_of_vectors(self) -> list[NDArray[np.float32]]:
+        """Of each layer, computed once."""
         if self._norms is None:
-            self._norms = _norms(self._vectors)
-        # the question's own length scales every score alike, so the order needs no division by it
-        similarity = (self._vectors @ vector) / self._norms
-        depth = min(depth, len(similarity))
-        nearest = np.argpartition(-similarity, depth - 1)[:depth] if depth else np.empty(0, np.int64)
-        return [int(chunk) for chunk in nearest[np.lexsort((nearest, -similarity[nearest]))]]
+            self._norms = [lengths_of(layer.vectors) for layer in self._layers]
+        return self._norms
 
-    def _passage(self, chunk: int, score: float) -> Passage:
-        # cut in Python: SQLite's substr() ends at a NUL
-        path, text, start, end, page, headings = self._database.execute(
-            'SELECT path, text, start, "end", page, headings FROM chunks JOIN documents USING (document)'
-            " WHERE chunk = ?",
-            (chunk,),
-        ).fetchone()
-        return Passage(path, page, start, end, score, text[start:end], tuple(json.loads(headings)))
+    # -- lookup
 
+    def _place(self, document: int) -> tuple[bytes, str]:
+        entry = self._entries[document]
+        return entry.path.encode(), entry.sha256
 
-def open_folder(folder: Path) -> DataLayer:
-    """The data layer in a folder. Raises FileNotFoundError, or ValueError if it is not one or is damaged."""
-    path = folder / DATABASE
-    # immutable: neither locks nor journals are looked for, so a read-only file system will do
-    uri = f"{path.resolve(strict=True).as_uri()}?mode=ro&immutable=1"
-    return open_parts(sqlite3.connect(uri, uri=True), folder / VECTORS)
+    def _numbers(self, path: str) -> Iterator[int]:
+        begin = bisect_left(self._paths, path.encode())
+        return takewhile(lambda number: self._entries[number].path == path, self._catalogue[begin:])
 
+    def _text(self, number: int) -> DocumentText:
+        layer = bisect_right(self._first_document, number) - 1
+        return self._layers[layer].document(number - self._first_document[layer])
 
-def open_parts(database: sqlite3.Connection, vectors: Path, *, offset: int = 0) -> DataLayer:
-    """A data layer whose database is open already and whose vector file begins `offset` bytes into `vectors`."""
-    try:
-        return DataLayer(database, map_vectors(vectors, offset=offset))
-    except (sqlite3.DatabaseError, KeyError) as error:
-        database.close()
-        raise ValueError("the database is damaged or is not a data layer") from error
-    except BaseException:
-        database.close()
-        raise
+    def _info(self, number: int) -> DocumentInfo:
+        layer = bisect_right(self._first_document, number) - 1
+        return self._layers[layer].info(number - self._first_document[layer])
 
+    def _passage(self, passage: int, score: float) -> Passage:
+        return self._part(self._text(int(self._document_of[passage])), passage, score)
 
-def map_vectors(path: Path, *, offset: int = 0) -> NDArray[np.float32]:
-    """float32 (rows, dimension), read from disk only where it is touched. Raises ValueError: not a vector file."""
-    with path.open("rb") as file:
-        file.seek(offset)
-        shape = read_header(file.read(HEADER_BYTES))
-        if file.seek(0, 2) < offset + shape.file_bytes:
-            raise ValueError("the vector file is cut off")
-    if not shape.rows:
-        return np.empty((0, shape.dimension), np.float32)
-    return np.memmap(path, np.dtype("<f4"), "r", offset + HEADER_BYTES, (shape.rows, shape.dimension))
+    def _part(self, document: DocumentText, passage: int, score: float) -> Passage:
+        layer = bisect_right(self._first_passage, passage) - 1
+        chunk = self._layers[layer].chunk(passage - self._first_passage[layer])
+        return Passage(
+            document=document.path,
+            page=chunk.page,
+            start=chunk.start,
+            end=chunk.end,
+            score=score,
+            text=document.text[chunk.start : chunk.end],  # cut in Python: SQLite's substr() ends at a NUL
+            headings=chunk.headings,
+            ordinal=chunk.ordinal,
+            sha256=document.sha256,
+            title=document.title,
+            language=document.language,
+            date=document.date,
+        )
 
 
-def text_query(question: str) -> str:
-    """An FTS5 query that matches any of the question's words, whatever it contains. Empty if it has no word.
-
-    A word of four letters or more also matches by its beginning, less its ending where it is long: that finds
-    inflected forms and, in German, compounds ("Urlaub": "Urlaubsanspruch").
+def open_layers(folder: Path) -> Library:
+    """All data layers in a folder: `000`, `001`, ... Raises FileNotFoundError: there is none; ValueError: one is
+    damaged, or one below another is missing.
     """
-    plain = unicodedata.normalize("NFC", question).lower().replace("_", " ")
-    words = list(dict.fromkeys(re.findall(r"\w+", plain)))
-    telling = [word for word in words if word not in _NOISE] or words
-    return " OR ".join(term for word in telling for term in _terms(word))
+    present = {path.name for path in folder.iterdir() if path.is_dir()}
+    names = list(takewhile(present.__contains__, map(layer_folder, range(MOST_LAYERS))))
+    if not names:
+        raise FileNotFoundError(f"there is no data layer {layer_folder(0)}")
+    if any(name.isdigit() for name in present.difference(names)):
+        raise ValueError("a data layer below another is missing")
+    return library(open_folder(folder / name) for name in names)
 
 
-def _terms(word: str) -> Iterable[str]:
-    yield f'"{word}"'
-    if len(word) >= 4 and not word.isdigit():
-        yield f'"{word[: max(6, len(word) - 2)]}"*'
+def library(layers: Iterable[Layer]) -> Library:
+    """Of layers that are opened as this goes on, the oldest first. If one cannot be, it closes those before it."""
+    with ExitStack() as stack:
+        opened = []
+        for layer in layers:
+            stack.callback(layer.close)
+            opened.append(layer)
+        made = Library(opened)
+        stack.pop_all()
+        return made
 
 
-def _fused(rankings: Iterable[Sequence[int]]) -> list[tuple[int, float]]:
-    """Chunks with their scores, best first. Of equals, the one met first in the rankings' order comes first."""
-    scores: dict[int, float] = {}
-    for ranking in rankings:
-        for rank, chunk in enumerate(ranking, start=1):
-            scores[chunk] = scores.get(chunk, 0.0) + 1.0 / (FUSION_CONSTANT + rank)
-    return sorted(scores.items(), key=lambda item: -item[1])
+def _dimension(layers: Iterable[Layer]) -> int:
+    dimensions = {layer.vectors.shape[1] for layer in layers if len(layer.vectors)}
+    if len(dimensions) > 1:
+        raise ValueError("the data layers have vectors of different dimensions")
+    return dimensions.pop() if dimensions else 0
 
 
-def _norms(vectors: NDArray[np.float32], rows: int = 8192) -> NDArray[np.float32]:
-    """Length of each row, 1 where it is zero; in blocks, so that no second matrix is made."""
-    norms = np.empty(len(vectors), np.float32)
-    for start in range(0, len(vectors), rows):
-        norms[start : start + rows] = np.linalg.norm(vectors[start : start + rows], axis=1)
-    norms[norms == 0] = 1.0
-    return norms
+def _live(layers: Sequence[Layer]) -> NDArray[np.bool_]:
+    """bool (documents,): whether no layer above hides it."""
+    hidden: set[str] = set()
+    live: list[bool] = []
+    for layer in reversed(layers):
+        live[:0] = [hidden.isdisjoint(_names(entry.path)) if hidden else True for entry in layer.entries]
+        hidden.update(layer.hidden)
+    return np.array(live, np.bool_)
+
+
+def _names(path: str) -> Iterator[str]:
+    """Whatever hides a path: itself, the archives that it came out of, the folders that it lies in."""
+    yield path
+    for slash in re.finditer("/", path):
+        yield path[: slash.end()]
+        if path[: slash.start()].endswith("!"):
+            yield path[: slash.start() - 1]
+
+
+def _joined(arrays: Iterable[NDArray[Any]]) -> NDArray[Any]:
+    found = list(arrays)
+    return np.concatenate(found) if found else np.empty(0)
+
+
+def _counts(numbers: bytes) -> NDArray[np.float64]:
+    return np.frombuffer(numbers, "<u2").astype(np.float64)

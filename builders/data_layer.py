@@ -6,7 +6,7 @@ lays the file out anew from its content. Nothing in it is drawn, timed or taken 
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -35,6 +35,11 @@ PRAGMA cache_size = -65536;          -- 64 MiB
 """
 _INDEX_SETTINGS: Final = {"automerge": 0, "crisismerge": 1000, "hashsize": 16 * 1024 * 1024}
 """Words gather in 16 MiB of memory before they are written, and merge once, at the end."""
+_MOST_COUNTED: Final = 2**16 - 1
+_OCCURRENCES: Final = """
+SELECT CAST(term AS BLOB), group_concat(doc * 2 + (col = 'context')) FROM temp.vocabulary GROUP BY term
+"""
+"""Of each word, in order of its bytes: where it occurs, by chunk. The index is walked; nothing is sorted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,8 @@ class DocumentText:
     language: str | None
     text: str
     pages: Sequence[PageSpan]
+    date: str | None = None
+    """`2026-01-31`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,7 @@ class DataLayerWriter:
     """Takes documents in their final order: by path's bytes, then SHA-256. Memory does not grow with their number.
 
     For each document `add` its passages, at least once, then `close_document`; at the end `finish`. Used in a `with`.
+    An update that only hides has no document.
     """
 
     def __init__(self, folder: Path, *, number: int = 0) -> None:
@@ -110,7 +118,7 @@ class DataLayerWriter:
             self._trees["embed"].add(embed_leaf(document, chunk, vector))
         first = self._chunks
         self._database.executemany(
-            "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",
+            "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",  # its words are counted at the end
             (_chunk_row(first + i, self._documents, chunk) for i, chunk in enumerate(passages.chunks)),
         )
         self._database.executemany(
@@ -127,7 +135,7 @@ class DataLayerWriter:
         if not self._begun:
             raise ValueError("a document has at least one passage")
         self._database.execute(
-            "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?, ?)",
+            "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 self._documents,
                 document.path,
@@ -136,6 +144,7 @@ class DataLayerWriter:
                 document.size,
                 title,
                 whole.language,
+                whole.date,
                 whole.text,
                 _json([[page.number, page.start, page.end] for page in whole.pages]),
             ),
@@ -147,7 +156,7 @@ class DataLayerWriter:
         self._begun = False
 
     def hide(self, path: str) -> None:
-        """Hides a path in the layers below. Raises ValueError in a full bake, which has none."""
+        """Hides a path in the layers below (appliance.format, `hidden`). Raises ValueError in a full bake."""
         if not self._update:
             raise ValueError("only an update hides paths")
         self._database.execute("INSERT OR IGNORE INTO hidden VALUES (?)", (path,))
@@ -158,6 +167,7 @@ class DataLayerWriter:
         contents = Contents(self._documents, self._chunks, self._dimension, merkle)
         self._write_about({**about, **_counted(contents)})
         self._database.execute("INSERT INTO passages(passages) VALUES ('optimize')")
+        self._write_words()
         self._database.execute("COMMIT")
         self._database.execute("VACUUM INTO ?", (str(self._folder / DATABASE),))
         self._database.close()
@@ -181,6 +191,28 @@ class DataLayerWriter:
             raise ValueError(f"a vector has {vectors.shape[1]} dimensions, those before it {self._dimension}")
         self._vectors.write(vectors.astype("<f4", copy=False).tobytes())
 
+    def _write_words(self) -> None:
+        """The index by word, and how many words each chunk has: one walk over it, one word in memory at a time."""
+        self._database.execute("CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab(main, passages, instance)")
+        lengths = np.zeros(self._chunks, np.int64)
+        self._database.executemany("INSERT INTO words VALUES (?, ?, ?, ?)", self._postings(lengths))
+        self._database.executemany(
+            "UPDATE chunks SET words = ? WHERE chunk = ?",
+            ((length, chunk) for chunk, length in enumerate(lengths.tolist())),
+        )
+        self._database.execute("DROP TABLE temp.vocabulary")
+
+    def _postings(self, lengths: NDArray[np.int64]) -> Iterator[tuple[bytes, bytes, bytes, bytes]]:
+        """The rows of `words`. What they count is added to `lengths`."""
+        for word, codes in self._database.execute(_OCCURRENCES):
+            occurrences = np.fromstring(codes, np.int64, sep=",")
+            chunks, which = np.unique(occurrences >> 1, return_inverse=True)
+            all_of = np.bincount(which)
+            in_context = np.bincount(which, weights=occurrences & 1).astype(np.int64)
+            lengths[chunks] += all_of
+            counts = (_counts(all_of - in_context), _counts(in_context))
+            yield word, chunks.astype("<u4").tobytes(), *counts
+
     def _write_about(self, about: Mapping[str, Any]) -> None:
         rows = [(name, _json(about[name])) for name in sorted(about)]
         self._database.executemany("INSERT INTO about VALUES (?, ?)", rows)
@@ -189,6 +221,10 @@ class DataLayerWriter:
 def _chunk_row(number: int, document: int, chunk: Chunk) -> tuple[int | str | None, ...]:
     headings = _json(chunk.headings)
     return number, document, chunk.ordinal, chunk.start, chunk.end, chunk.page, headings, chunk.tokens
+
+
+def _counts(numbers: NDArray[np.int64]) -> bytes:
+    return np.minimum(numbers, _MOST_COUNTED).astype("<u2").tobytes()
 
 
 def _counted(contents: Contents) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""Asks an image a question, without a container: its data layer is read where it lies, in the layout or its tar."""
+"""Asks an image a question, without a container: its data layers are read where they lie, in the layout or its tar."""
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.question import embed_question
-from appliance.search import DataLayer, open_parts
+from appliance.layer import Layer
+from appliance.question import Questions
+from appliance.search import Library, library, open_parts
 from builders.image import data_layers
-from builders.oci.read import open_image
+from builders.oci.read import Window, open_image
 from engines.embedding import load_engine
 from operations.images import find_image
 from schemas.errors import CradleError
@@ -22,9 +24,10 @@ def search(home: Path, target: str, question: str, limit: int = 5) -> list[dict[
     """The `limit` best passages, best first: document, page, start, end (code points), score, text.
 
     `target` is a customer, whose newest image is asked, or a path to an OCI layout, a folder or a tar. Blocking.
-    Raises CradleError `image.unknown` or `image.broken`, or what loading the image's embedding engine raises.
+    Raises CradleError `image.unknown`, `image.thin` or `image.broken`, or what loading the image's embedding engine
+    raises.
     """
-    with closing(open_data_layer(find_image(home, target))) as data:
+    with closing(open_library(find_image(home, target))) as data:
         found = data.search(question, _vector(question, data), limit=limit)
     return [
         {
@@ -39,28 +42,39 @@ def search(home: Path, target: str, question: str, limit: int = 5) -> list[dict[
     ]
 
 
-def open_data_layer(layout: Path) -> DataLayer:
-    """The data layer of the image in `layout`: vectors mapped from its file, the database copied into memory.
+def open_library(layout: Path) -> Library:
+    """The data layers of the image in `layout`: vectors mapped from its file, the databases copied into memory.
 
-    Raises CradleError `image.unknown` or `image.broken`.
+    Raises CradleError `image.unknown`; `image.thin`: the layers of the versions below an update are not in the layout;
+    `image.broken`.
     """
-    layers = data_layers(open_image(layout))
-    database, vectors = layers[max(layers)]
-    connection = sqlite3.connect(":memory:")
+    image = open_image(layout)
+    files = data_layers(image)
+    if sorted(files) != list(range(max(files) + 1)):
+        raise CradleError("image.thin")
     try:
-        connection.deserialize(database.read())
-        return open_parts(connection, vectors.path, offset=vectors.offset)
+        return library(_opened(files[number] for number in sorted(files)))
     except (ValueError, sqlite3.Error) as error:
-        connection.close()
         raise CradleError("image.broken", what="its data layer cannot be read") from error
 
 
-def _vector(question: str, data: DataLayer) -> NDArray[np.float32] | None:
+def _opened(files: Iterator[tuple[Window, Window]]) -> Iterator[Layer]:
+    for database, vectors in files:
+        connection = sqlite3.connect(":memory:", check_same_thread=False)
+        try:
+            connection.deserialize(database.read())
+        except sqlite3.Error:
+            connection.close()
+            raise
+        yield open_parts(connection, vectors.path, offset=vectors.offset)
+
+
+def _vector(question: str, data: Library) -> NDArray[np.float32] | None:
     """The question's vector by the model of the passages; None where there is none to ask: `fake` means nothing."""
     config = EmbeddingConfig.model_validate(data.about["parameters"]["embedding_config"])
     if config.model == "fake":
         return None
     if config.model == "builtin":
-        return embed_question(question, data.about)
+        return Questions(data.about).embed(question)[0]
     vector: NDArray[np.float32] = load_engine(config).embed([config.query_prefix + question])[0]
     return vector

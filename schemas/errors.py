@@ -388,6 +388,11 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
     "image.broken": ErrorKind(
         "The image is not one of ours or is damaged: {what}.", "Bake the job again.", family=Family.USAGE
     ),
+    "image.thin": ErrorKind(
+        "This is an update without the layers of the versions that it extends.",
+        "Ask the customer's engine, which has them; or a version made by a full job.",
+        family=Family.USAGE,
+    ),
     # -- versions, packages, the archive ------------------------------------------------------------------------------
     "version.name": ErrorKind(
         "No version is called {name!r}.", "A version is v1.0 or v1.0-init; `cradle versions CUSTOMER` lists them."

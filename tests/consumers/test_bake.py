@@ -15,7 +15,7 @@ from consumers.bake import stage
 from consumers.runtime.contract import Done, Failed, Outcome
 from infra.ledger import DocumentState
 from infra.paths import CustomerPaths
-from operations.search import open_data_layer
+from operations.search import open_library
 from schemas.errors import Permanent, Retryable
 from schemas.ids import document_id
 from schemas.messages import EmbeddingsMade, JobCompleted
@@ -61,7 +61,7 @@ async def test_a_job_becomes_its_image(tmp_path: Path) -> None:
     assert (generation, record.digest, record.chunks) == (1, image.digest, 7)
     assert record.merkle["embed"] == image.manifest["annotations"]["cradle.merkle.embed"]
     assert (record.baked_at, record.retain_until) == (NOW, NOW + timedelta(hours=48))
-    with open_data_layer(layout) as data:
+    with open_library(layout) as data:
         assert data.about["fingerprint"] == "f" * 64
         assert data.about["parameters"]["embedding_config"] == {
             "model": "fake", "revision": None, "normalize": True, "query_prefix": "", "passage_prefix": ""

@@ -1,0 +1,145 @@
+"""One data layer, opened: its tables and its vectors, as they lie in the files."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.format import DATABASE, HEADER_BYTES, VECTORS, VERSION, read_header
+
+_DOCUMENT: Final = """
+SELECT path, sha256, media_type, size, title, language, date, text, pages FROM documents WHERE document = ?
+"""
+
+
+class Entry(NamedTuple):
+    """What the catalogue knows of a document without reading its row."""
+
+    path: str
+    sha256: str
+    language: str | None
+    date: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentInfo:
+    """A document without its text."""
+
+    path: str
+    sha256: str
+    media_type: str
+    size: int
+    title: str | None
+    language: str | None
+    date: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentText(DocumentInfo):
+    """A document. `pages` are (number, start, end); spans count code points of `text`."""
+
+    text: str
+    pages: tuple[tuple[int, int, int], ...]
+
+
+class ChunkRow(NamedTuple):
+    ordinal: int
+    start: int
+    end: int
+    page: int | None
+    headings: tuple[str, ...]
+
+
+class Layer:
+    """`close()` it. Its documents and chunks have the numbers of the file, from 0."""
+
+    def __init__(self, database: sqlite3.Connection, vectors: NDArray[np.float32]) -> None:
+        """`vectors`: float32 (chunks, dimension), row i for chunk i. Raises ValueError if the two do not belong."""
+        self._database = database
+        self.vectors = vectors
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version != VERSION:
+            raise ValueError(f"this reader knows data layers of version {VERSION} only")
+        self.about: dict[str, Any] = {n: json.loads(v) for n, v in database.execute("SELECT name, value FROM about")}
+        self.entries = [
+            Entry(*row)
+            for row in database.execute("SELECT path, sha256, language, date FROM documents ORDER BY path, sha256")
+        ]
+        """By document number."""
+        self.hidden = [path for (path,) in database.execute("SELECT path FROM hidden ORDER BY path")]
+        chunks = database.execute("SELECT document, words FROM chunks ORDER BY chunk").fetchall()
+        table = np.array(chunks, np.int64).reshape(-1, 2)
+        self.document_of = table[:, 0]
+        """int64 (chunks,): rising."""
+        self.lengths = table[:, 1]
+        """int64 (chunks,), in words."""
+        if not self.about["chunks"] == len(vectors) == len(table):
+            raise ValueError("there is not one vector for each chunk")
+
+    def close(self) -> None:
+        self._database.close()
+
+    def postings(self, first: bytes, last: bytes) -> Iterator[tuple[bytes, bytes, bytes, bytes]]:
+        """The rows of `words` from `first` to `last`, in order of the words' bytes."""
+        yield from self._database.execute("SELECT * FROM words WHERE word BETWEEN ? AND ?", (first, last))
+
+    def matching(self, query: str) -> NDArray[np.int64]:
+        """The chunks that an FTS5 query matches, ascending."""
+        rows = self._database.execute("SELECT rowid FROM passages WHERE passages MATCH ? ORDER BY rowid", (query,))
+        return np.fromiter((chunk for (chunk,) in rows), np.int64)
+
+    def chunk(self, number: int) -> ChunkRow:
+        *row, headings = self._row('SELECT ordinal, start, "end", page, headings FROM chunks WHERE chunk = ?', number)
+        return ChunkRow._make([*row, tuple(json.loads(headings))])
+
+    def info(self, document: int) -> DocumentInfo:
+        *row, _, _ = self._row(_DOCUMENT, document)
+        return DocumentInfo(*row)
+
+    def document(self, document: int) -> DocumentText:
+        *row, pages = self._row(_DOCUMENT, document)
+        return DocumentText(*[*row, tuple((number, start, end) for number, start, end in json.loads(pages))])
+
+    def _row(self, query: str, number: int) -> tuple[Any, ...]:
+        row: tuple[Any, ...] = self._database.execute(query, (number,)).fetchone()
+        return row
+
+
+def open_folder(folder: Path) -> Layer:
+    """The data layer in a folder. Raises FileNotFoundError, or ValueError if it is not one or is damaged."""
+    path = folder / DATABASE
+    # immutable: neither locks nor journals are looked for, so a read-only file system will do
+    uri = f"{path.resolve(strict=True).as_uri()}?mode=ro&immutable=1"
+    return open_parts(sqlite3.connect(uri, uri=True, check_same_thread=False), folder / VECTORS)
+
+
+def open_parts(database: sqlite3.Connection, vectors: Path, *, offset: int = 0) -> Layer:
+    """A data layer whose database is open already and whose vector file begins `offset` bytes into `vectors`.
+
+    It closes the database, also where it raises ValueError or FileNotFoundError.
+    """
+    try:
+        return Layer(database, map_vectors(vectors, offset=offset))
+    except (sqlite3.DatabaseError, KeyError) as error:
+        database.close()
+        raise ValueError("the database is damaged or is not a data layer") from error
+    except BaseException:
+        database.close()
+        raise
+
+
+def map_vectors(path: Path, *, offset: int = 0) -> NDArray[np.float32]:
+    """float32 (rows, dimension), read from disk only where it is touched. Raises ValueError: not a vector file."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        shape = read_header(file.read(HEADER_BYTES))
+        if file.seek(0, 2) < offset + shape.file_bytes:
+            raise ValueError("the vector file is cut off")
+    if not shape.rows:
+        return np.empty((0, shape.dimension), np.float32)
+    return np.memmap(path, np.dtype("<f4"), "r", offset + HEADER_BYTES, (shape.rows, shape.dimension))
