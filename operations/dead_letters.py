@@ -370,7 +370,7 @@ def letter_report(letter: Letter) -> dict[str, Any]:
 def _paths(message: Message) -> list[str]:
     """The documents that the message is about. One that is about a whole job names none."""
     if isinstance(message, DocumentsSubmitted):
-        return [reference.path for reference in message.documents]
+        return [*message.removed, *(reference.path for reference in message.documents)]
     about = message.chunks if isinstance(message, EmbeddingsMade) else message
     document: Document | None = getattr(about, "document", None)
     return [] if document is None else [document.path]

@@ -12,7 +12,7 @@ from appliance.format import VERSION
 from engines.embedding import EngineIdentity
 from infra.archive import Archive
 from infra.parameters import ParameterStore
-from operations.versions import newest, records
+from operations.versions import find_record, newest
 from schemas.errors import Permanent
 from schemas.parameters import EmbeddingConfig, changed_stages
 from schemas.topology import Topology
@@ -60,11 +60,9 @@ def many_updates(extends: str | None) -> bool:
 
 async def base_of(customer: str, extends: str, archive: Archive) -> VersionRecord:
     """The version that a job of the customer updates. Raises Permanent `version.unknown` or `update.format`."""
-    for record in await records(archive, customer):
-        if record.version == extends:
-            _check_format(record)
-            return record
-    raise Permanent("version.unknown", customer=customer, version=extends)
+    base = await find_record(archive, customer, read_version(extends))
+    _check_format(base)
+    return base
 
 
 def _check_format(base: VersionRecord) -> None:

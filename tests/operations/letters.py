@@ -51,7 +51,7 @@ class Post:
         job = job_id(customer, reference)
         await self.flow.runtime.keys.create(job)
         opened = NewJob(id=job, customer=customer, reference=reference, parameters=1, fingerprint="f", opened_at=NOW)
-        await self.flow.runtime.ports.ledger.open_job(opened)
+        await self.flow.runtime.ports.ledger.open_job(replace(opened, extends="v1.0-init" if update else None))
         return job
 
     async def letters(self, **wanted: Any) -> list[Letter]:

@@ -205,6 +205,20 @@ async def test_an_event_of_an_unknown_customer_is_redriven_once_there_is_one(pos
     assert envelope.address(redriven.headers).traceparent == TRACE
 
 
+async def test_an_update_of_nothing_is_redriven_as_an_update_once_there_is_a_version(post: Post) -> None:
+    post.poisoned = {"admit:late"}
+    event = b'{"customer": "late", "reference": "x", "update": true, "removed": ["b"], "manifest": {"documents": 0}}'
+    await post.flow.log.publish([OutgoingRecord("ingest", b"late", event, [])])
+    await post.run()
+    [letter] = await post.letters()
+    shown = await describe_letter(letter, broker=post.mail.broker, keys=post.mail.keys, topology=post.mail.topology)
+    assert shown["paths"] == ["b"]
+    post.poisoned.clear()
+    assert [one.sent for one in await redrive([letter], post.mail)] == [True]
+    await post.run()
+    assert (await post.mail.ledger.job(letter.job)).extends == "v1.0-init"
+
+
 async def test_a_record_that_nobody_could_read_is_published_again_as_it_was(post: Post) -> None:
     headers = [("content-type", b"x/y"), ("\ud800 name", b"\xff\xfe")]
     await post.flow.log.publish([OutgoingRecord("chunk-ready", b"\x00key", b"\x00noise", headers)])

@@ -1,5 +1,6 @@
 """Updates over every real stage in memory: what they pin, what they hide, what their image is, and how they replay."""
 
+import os
 import zipfile
 from dataclasses import replace
 from io import BytesIO
@@ -16,6 +17,7 @@ from infra.ledger import DocumentState, JobState
 from infra.paths import CustomerPaths
 from operations.erasure import erase
 from operations.jobs import open_path
+from operations.reconcile import Bench, reconcile
 from operations.replay import Request, carry_out, plan
 from operations.updates import many_updates
 from operations.verify import verify
@@ -240,6 +242,29 @@ async def test_a_replay_of_an_update_changes_neither_parameters_nor_stages(works
     [full] = [one for one in await workshop.entrance.ledger.jobs() if one.extends is None]
     [asked], _ = await plan(Request("ingest", job=full.id), workshop.replay_ports)
     assert asked.parent.id == full.id
+
+
+async def test_a_reconciled_update_stays_one(workshop: Workshop) -> None:
+    """Its documents are admitted again by events of another hand; what it removes was known already."""
+    job = await workshop.submit(CHANGED, "an update", update=True, removed=["b/"])
+    await workshop.run("admit")
+    workshop.forget_records("chunk-ready", job)
+    entrance = workshop.entrance
+    bench = Bench(
+        broker=workshop.broker,
+        ledger=entrance.ledger,
+        staging=entrance.staging,
+        unsealed=entrance.sealed,
+        key=workshop.jobs.key,
+        topology=workshop.topology,
+        clock=lambda: NOW,
+        entropy=os.urandom,
+    )
+    [mended] = [one for one in (await reconcile(bench)).jobs if one.view.id == job]
+    assert len(mended.documents) == 2
+    await workshop.run()
+    await workshop.baked(job)
+    assert content(await image_of(workshop, job)) == (["a/lease.txt", "new.txt"], ["a/lease.txt", "b/", "new.txt"])
 
 
 async def test_a_redriven_update_is_baked_anew_over_what_it_lay_over(workshop: Workshop) -> None:

@@ -142,9 +142,9 @@ class Workshop:
         await self.entrance.ledger.packaged(job, record.generation, version)
         return record
 
-    async def run(self) -> None:
-        """Every stage, until nothing moves any more."""
-        handles = {stage: stage_factory(stage)(self.ports) for stage in self.topology.stages}
+    async def run(self, *stages: str) -> None:
+        """These stages, or every one, until nothing moves any more."""
+        handles = {stage: stage_factory(stage)(self.ports) for stage in stages or self.topology.stages}
         moved = True
         while moved:
             moved = False
