@@ -107,6 +107,10 @@ class VersionRecord(_Strict):
     """Of this version's own data layer."""
     chunks: int
     merkle: dict[str, str]
+    left_out: dict[str, int] = {}
+    """How many documents failed, by error code."""
+    sbom: dict[str, Any] | None = None
+    """The image's bill of materials, CycloneDX: an update, and a package made again from the archive, have no other."""
     packaged_at: datetime
     archived: ArchivedTar | None
     """None where the customer had no age recipient: then there is no copy."""
