@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from builders.image import Below
 from infra.archive import Archive
-from infra.archive.names import RECORD, ROOT, is_name, numbered
+from infra.archive.names import ROOT, numbered, read_name
 from infra.paths import CustomerPaths
 from schemas.errors import Permanent
 from schemas.ids import check_customer_id
@@ -128,10 +128,8 @@ def size_of(record: VersionRecord) -> int:
 
 
 async def _versions(archive: Archive, customer: str) -> list[Version]:
-    folder = f"{ROOT}/{check_customer_id(customer)}/"
-    names = [name async for name in archive.list(folder)]
-    named = (name for name in names if is_name(name) and name.endswith(RECORD))
-    return sorted(read_version(name.removeprefix(folder).removesuffix(RECORD)) for name in named)
+    names = archive.list(f"{ROOT}/{check_customer_id(customer)}/")
+    return sorted([found.version async for name in names if (found := read_name(name)) and found.record])
 
 
 async def _standing(archive: Archive, record: VersionRecord) -> VersionRecord | None:

@@ -159,6 +159,8 @@ async def test_names_are_listed_by_prefix_in_the_order_of_their_bytes(archive: A
         "versions/acme/v1.0-init.json\0",
         "versions/acme/v1.0.json",
         "versions/acme/v01.0-init.json",
+        "versions/acme/v1.0-full.json",
+        "versions/acme/v1.1-init.json",
         "versions/acme/v1.0-init.tar",
         "versions/acme/v1.0-init.0.oci.age",
         "versions/acme/v1.0-init.2.json",
