@@ -1,57 +1,118 @@
-"""`python -m appliance search "question" --limit 5 --json`, `python -m appliance about`: the image's entry point."""
+"""`python -m appliance serve | stdio | search | about | healthcheck`: the image's entry point."""
 
 import argparse
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from appliance.format import FOLDER
-from appliance.question import embed_question
-from appliance.search import DataLayer, Passage, open_folder
+
+if TYPE_CHECKING:
+    from appliance.search import Passage
+
+PORT: Final = 8080
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command. Returns 0 when done, 1 if the data cannot be read; exits with 2 on wrong use."""
+    """Runs one command. Returns 0 when done, 1 if it cannot be; exits with 2 on wrong use."""
     options = _parser().parse_args(arguments)
-    command: Callable[[DataLayer, argparse.Namespace], None] = options.command
+    command: Callable[[argparse.Namespace], int] = options.command
     try:
-        with open_folder(options.data) as data:
-            command(data, options)
+        return command(options)
     except (OSError, ValueError) as error:
-        print(f"appliance: the data layer cannot be read: {error}", file=sys.stderr)
+        print(f"appliance: the data cannot be read: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("appliance", description="Answers questions about the documents in this image.")
-    parser.add_argument("--data", type=Path, default=Path(FOLDER), help="folder of the data layer")
+    parser.add_argument("--data", type=Path, default=Path(FOLDER), help="folder of the data layers")
     commands = parser.add_subparsers(required=True, metavar="command")
+
+    serve = commands.add_parser("serve", help="MCP, plain HTTP and a page to try questions, on one port")
+    serve.add_argument("--host", default="0.0.0.0", help="address to listen on")  # noqa: S104
+    serve.add_argument("--port", type=int, default=PORT)
+    serve.add_argument("--open", action="store_true", help="without a token: answer anybody who reaches the port")
+    serve.set_defaults(command=_serve)
+
+    stdio = commands.add_parser("stdio", help="MCP on standard input and output, without a token")
+    stdio.set_defaults(command=_stdio)
+
     search = commands.add_parser("search", help="the passages that answer a question best")
     search.add_argument("question")
     search.add_argument("--limit", type=_positive, default=5)
     search.add_argument("--json", action="store_true")
     search.set_defaults(command=_search)
+
     about = commands.add_parser("about", help="what this image holds, as JSON")
     about.set_defaults(command=_about)
+
+    healthcheck = commands.add_parser("healthcheck", help="whether the server in this container answers")
+    healthcheck.add_argument("--port", type=int, default=PORT)
+    healthcheck.set_defaults(command=_healthcheck)
     return parser
 
 
-def _search(data: DataLayer, options: argparse.Namespace) -> None:
-    found = data.search(options.question, embed_question(options.question, data.about), limit=options.limit)
+def _serve(options: argparse.Namespace) -> int:
+    # in a container this is process 1, which SIGTERM would not end while the server is being loaded
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    from appliance.serve import serve
+
+    return serve(options.data, options.host, options.port, to_everybody=options.open)
+
+
+def _stdio(options: argparse.Namespace) -> int:
+    from appliance.serve import stdio
+
+    return stdio(options.data)
+
+
+def _search(options: argparse.Namespace) -> int:
+    from appliance.question import Questions
+    from appliance.search import open_layers
+    from appliance.settings import read_settings
+
+    settings = read_settings(os.environ)
+    with open_layers(options.data) as library:
+        questions = Questions(
+            library.about, settings.embeddings_url, model=settings.embeddings_model, token=settings.embeddings_token
+        )
+        vector, _ = questions.embed(options.question)
+        found = library.search(options.question, vector, limit=options.limit)
     if options.json:
         print(json.dumps([asdict(passage) for passage in found], ensure_ascii=False))
     else:
         print("\n\n".join(map(_shown, found)) or "Nothing was found.")
+    return 0
 
 
-def _about(data: DataLayer, _: argparse.Namespace) -> None:
-    print(json.dumps(data.about, ensure_ascii=False, indent=2))
+def _about(options: argparse.Namespace) -> int:
+    from appliance.search import open_layers
+
+    with open_layers(options.data) as library:
+        print(json.dumps(library.about, ensure_ascii=False, indent=2))
+    return 0
 
 
-def _shown(passage: Passage) -> str:
+def _healthcheck(options: argparse.Namespace) -> int:
+    from http.client import HTTPConnection, HTTPException
+
+    try:
+        connection = HTTPConnection("127.0.0.1", options.port, timeout=5)
+        connection.request("GET", "/healthz")
+        status = connection.getresponse().status
+    except (OSError, HTTPException) as error:
+        print(f"appliance: the server does not answer: {error}", file=sys.stderr)
+        return 1
+    return 0 if status == 200 else 1
+
+
+def _shown(passage: "Passage") -> str:
     where = passage.document if passage.page is None else f"{passage.document}, page {passage.page}"
     return f"{where}\n{passage.text.strip()}"
 

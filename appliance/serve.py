@@ -1,0 +1,120 @@
+"""The server: every road to the answers on one port, behind one guard and one token."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import uvicorn
+from mcp.server.lowlevel import Server
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute, Route
+
+from appliance.answers import Answers, open_answers
+from appliance.auth import TokenCheck, TokenRequired, read_token_file
+from appliance.guard import Guard
+from appliance.http import ERRORS, routes
+from appliance.mcp import build_server, serve_stdio, sessions
+from appliance.page import page
+from appliance.settings import Settings, read_settings
+
+GUARDED: Final = ("/api", "/mcp")
+"""What wants the token. The page asks for it; /healthz and /openapi.json hold nothing of the documents."""
+STOP_SECONDS: Final = 0.4
+"""For answers in flight after SIGTERM: with uvicorn's own pauses the server then ends within a second."""
+CONNECTIONS_AT_MOST: Final = 200
+
+
+def build_app(
+    server: Server[Any], others: Sequence[BaseRoute], check: TokenCheck | None, hosts: Collection[str]
+) -> Starlette:
+    """MCP at `/mcp` and the `others`. `check`: None lets everybody ask; then only addresses, localhost and `hosts`
+    are accepted as the server's name."""
+    manager = sessions(server)
+    guards = [Middleware(Guard, hosts=hosts, any_host=check is not None)]
+    if check is not None:
+        guards.append(Middleware(TokenRequired, check=check, guarded=GUARDED))
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with manager.run():
+            yield
+
+    return Starlette(
+        routes=[Route("/mcp", StreamableHTTPASGIApp(manager)), *others],
+        middleware=guards,
+        exception_handlers=ERRORS,
+        lifespan=lifespan,
+    )
+
+
+def serve(data: Path, host: str, port: int, *, to_everybody: bool) -> int:
+    """Serves until SIGTERM. Returns 1 where it may not or cannot start, having said why."""
+    settings = read_settings(os.environ)
+    check = None if to_everybody else _token_check(settings.token_file)
+    if check is None and not to_everybody:
+        return 1
+    asyncio.run(_serve(data, settings, host, port, check))
+    return 0
+
+
+def stdio(data: Path) -> int:
+    """Serves MCP on standard input and output until the input ends."""
+    asyncio.run(_stdio(data, read_settings(os.environ)))
+    return 0
+
+
+async def _serve(data: Path, settings: Settings, host: str, port: int, check: TokenCheck | None) -> None:
+    async with open_answers(data, settings) as answers:
+        app = build_app(mcp_server(answers), [page(), *routes(answers)], check, settings.hosts)
+        await run(app, host, port)
+    # nothing is left to save, and a thread that waits for the model service would hold the exit back
+    os._exit(0)
+
+
+async def run(app: Starlette, host: str, port: int) -> None:
+    """Serves `app` until SIGTERM or SIGINT, and then returns."""
+    config = uvicorn.Config(
+        app,
+        host,
+        port,
+        ws="none",
+        log_level="warning",
+        access_log=False,  # a line of it would hold the question
+        server_header=False,
+        limit_concurrency=CONNECTIONS_AT_MOST,
+        timeout_graceful_shutdown=STOP_SECONDS,  # type: ignore[arg-type]  # waits in seconds, whole or not
+    )
+    # uvicorn raises the signal again once it has stopped: what is open here must still be closed
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, signal.SIG_IGN)
+    await uvicorn.Server(config).serve()
+
+
+async def _stdio(data: Path, settings: Settings) -> None:
+    async with open_answers(data, settings) as answers:
+        await serve_stdio(mcp_server(answers))
+
+
+def mcp_server(answers: Answers) -> Server[Any]:
+    return build_server(answers, version=answers.fingerprint[:12])
+
+
+def _token_check(file: Path) -> TokenCheck | None:
+    try:
+        return read_token_file(file)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        print(
+            f"appliance: it does not start without a token: {file}: {why}.\n"
+            "Mount the package's credentials there, or name the file in APPLIANCE_TOKEN_FILE."
+            " `serve --open` answers anybody who reaches the port.",
+            file=sys.stderr,
+        )
+        return None
