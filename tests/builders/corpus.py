@@ -31,6 +31,7 @@ class Book:
     text: str
     chunks: tuple[Chunk, ...]
     vectors: NDArray[np.float32]
+    date: str | None = None
 
     @property
     def texts(self) -> list[str]:
@@ -44,7 +45,7 @@ class Book:
         """Its passages come `rows` at a time."""
         title = self.document.path
         return BakedDocument(
-            self.document, title, self._passages(rows), lambda: DocumentText("de", self.text, self.pages)
+            self.document, title, self._passages(rows), lambda: DocumentText("de", self.text, self.pages, self.date)
         )
 
     def _passages(self, rows: int) -> Iterator[Passages]:

@@ -3,7 +3,9 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
@@ -17,13 +19,17 @@ from appliance.search import map_vectors
 from builders.data_layer import Contents, DataLayerWriter, Passages
 from tests.builders.corpus import ABOUT, Book, book, in_order, library
 
-PINNED_DATABASE = "b6d35e4bd1dd110fb0478267f417e8fca8e4c1b9bb6b91d13a8be9a41fd08dc5"
-PINNED_VECTORS = "ff4bf26497170adf7c78378b29b085c36aa28e16830876f5e54ab119d225a652"
+PINNED_DATABASE = "ed647f10807a6138ff79787f7509964aeccb14d544d0f8a322aa17f909fd8409"
+PINNED_VECTORS = "3a1e92cd5e095c927b7faf7a2c142254c496e4365549041a64fb7401c10ab23d"
 
 
-def write(folder: Path, books: list[Book], rows: int = 100) -> Contents:
+def write(
+    folder: Path, books: list[Book], rows: int = 100, *, number: int = 0, removed: Iterable[str] = ()
+) -> Contents:
     folder.mkdir(parents=True)
-    with DataLayerWriter(folder) as writer:
+    with DataLayerWriter(folder, number=number) as writer:
+        for path in removed:
+            writer.hide(path)
         for one in books:
             baked = one.baked(rows)
             for passages in baked.passages:
@@ -120,3 +126,69 @@ def test_a_document_without_passages_is_refused(tmp_path: Path) -> None:
 
 def test_the_writing_sqlite_is_the_pinned_one() -> None:
     assert apsw.apsw_version() == "3.54.1.0"
+
+
+def test_the_words_are_the_indexs_own(tmp_path: Path) -> None:
+    """Long and odd ones too: the index cuts a word at 32 KiB, within a character if need be."""
+    books = in_order([book("p", "a a A pump\npump titel\n" + "語" * 12_000), *library()])
+    write(tmp_path / "data", books)
+    with closing(sqlite3.connect(tmp_path / "data" / DATABASE)) as database:
+        written = {
+            (word, int(chunk)): (int(text), int(context))
+            for word, chunks, in_text, in_context in database.execute("SELECT * FROM words")
+            for chunk, text, context in zip(
+                np.frombuffer(chunks, "<u4"),
+                np.frombuffer(in_text, "<u2"),
+                np.frombuffer(in_context, "<u2"),
+                strict=True,
+            )
+        }
+        database.execute("CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab(main, passages, instance)")
+        expected: dict[tuple[bytes, int], tuple[int, int]] = {}
+        for word, chunk, column in database.execute("SELECT CAST(term AS BLOB), doc, col FROM temp.vocabulary"):
+            text, context = expected.get((word, chunk), (0, 0))
+            expected[word, chunk] = (text + (column == "text"), context + (column == "context"))
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE sql LIKE '%vocab%'")}
+    assert written == expected
+    assert expected[b"a", _chunk_of(books, "a a A pump")] == (3, 0)
+    assert max(len(word) for word, _ in written) == 32_768
+    assert tables == set()
+
+
+def _chunk_of(books: list[Book], text: str) -> int:
+    return [line for one in books for line in one.texts].index(text)
+
+
+def test_a_documents_date_is_kept(tmp_path: Path) -> None:
+    write(tmp_path / "data", [replace(library()[0], date="2026-01-31")])
+    with closing(sqlite3.connect(tmp_path / "data" / DATABASE)) as database:
+        assert database.execute("SELECT date FROM documents").fetchall() == [("2026-01-31",)]
+
+
+def hidden(folder: Path) -> list[str]:
+    with closing(sqlite3.connect(folder / DATABASE)) as database:
+        return [path for (path,) in database.execute("SELECT path FROM hidden ORDER BY path")]
+
+
+def test_an_update_hides_what_it_brings_and_what_is_removed(tmp_path: Path) -> None:
+    write(tmp_path / "data", library()[:1], number=1, removed=["b/", "a.txt", "b/"])
+    assert hidden(tmp_path / "data") == ["Führung/Ürlaub.md", "a.txt", "b/"]
+
+
+def test_an_update_may_only_hide(tmp_path: Path) -> None:
+    contents = write(tmp_path / "data", [], number=3, removed=["a.txt"])
+    assert (contents.documents, contents.chunks, contents.dimension) == (0, 0, 0)
+    assert hidden(tmp_path / "data") == ["a.txt"]
+    assert map_vectors(tmp_path / "data" / VECTORS).shape == (0, 0)
+
+
+def test_in_which_order_paths_were_removed_does_not_show(tmp_path: Path) -> None:
+    paths = [f"folder/{i}.txt" for i in range(500)]
+    write(tmp_path / "one", [], number=1, removed=paths)
+    write(tmp_path / "other", [], number=1, removed=paths[::-1])
+    assert digests(tmp_path / "one") == digests(tmp_path / "other")
+
+
+def test_the_first_layer_hides_nothing(tmp_path: Path) -> None:
+    with DataLayerWriter(tmp_path) as writer, pytest.raises(ValueError, match="update"):
+        writer.hide("a.txt")
