@@ -41,6 +41,7 @@ def dependencies(adapters: Adapters) -> list[Dependency]:
         Dependency("python", sys.prefix, _python, "Use Python 3.11, 3.12 or 3.13."),
         _home(adapters.settings.home),
         *(_port(name, find_url(name, adapters.settings), opener) for name, opener in ports.items()),
+        _archive(adapters),
         Dependency("embedding", "the builtin engine", _engine, REINSTALL, ENGINE_SECONDS),
     ]
 
@@ -58,6 +59,18 @@ def _port(name: str, url: str | None, opener: Callable[[], Awaitable[_Pings]]) -
     if url is None:  # then opening raises `stack.down`, whose next step is better than ours
         return Dependency(name, "", partial(_ping, opener, ""), "")
     return Dependency(name, mask(url), partial(_ping, opener, url), START.format(name=name.upper()))
+
+
+def _archive(adapters: Adapters) -> Dependency:
+    async def ask() -> str:
+        archive = await adapters.archive()
+        await archive.ping()
+        protection = await archive.protection()
+        if not protection:
+            raise CradleError("archive.unlocked")
+        return protection
+
+    return Dependency("archive", mask(find_url("archive", adapters.settings) or ""), ask, "")
 
 
 async def _ping(opener: Callable[[], Awaitable[_Pings]], url: str) -> str:

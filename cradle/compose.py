@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from operations.reconcile import Bench
     from operations.redrive import Mail
     from operations.replay import ReplayPorts
+    from operations.rollback import RollbackPorts
     from operations.verify import VerifyPorts
     from producers.producer import Producer, Sealed
 
@@ -316,6 +317,16 @@ async def open_verify(adapters: Adapters) -> "VerifyPorts":
     jobs = await _pinned_jobs(adapters, read_flow())
     staging = SealedStaging(await adapters.staging(), key=jobs.key, entropy=os.urandom)
     return VerifyPorts(await adapters.ledger(), await adapters.keys(), staging, adapters.settings.home)
+
+
+async def open_rollback(adapters: Adapters) -> "RollbackPorts":
+    """What it takes to package an archived version again."""
+    from infra.paths import signing_key
+    from operations.package.signing import load_signer
+    from operations.rollback import RollbackPorts
+
+    home = adapters.settings.home
+    return RollbackPorts(await adapters.archive(), await adapters.parameters(), load_signer(signing_key(home)), home)
 
 
 async def open_bench(adapters: Adapters, *, dry_run: bool) -> "Bench":

@@ -33,10 +33,20 @@ class CustomerPaths:
         """The folder that the customer gets. Raises Permanent `version.name`."""
         return self.home / "packages" / self.customer / str(read_version(version))
 
+    def rolled_back(self, version: str) -> Path:
+        """A version's package made again from the archive: beside the first one, whose credentials stay as they are.
+        Raises Permanent `version.name`."""
+        return self.home / "packages" / self.customer / f"{read_version(version)}-rollback"
+
     def archived(self, version: str) -> tuple[str, str]:
         """Names in the archive: of the encrypted tar and of the record. Raises Permanent `version.name`."""
         name = f"versions/{self.customer}/{read_version(version)}"
         return f"{name}.oci.age", f"{name}.json"
+
+
+def signing_key(home: Path) -> Path:
+    """The installation's own Ed25519 key, which packages are signed with."""
+    return home / "signing" / "ed25519.pem"
 
 
 def file_url(path: Path) -> str:

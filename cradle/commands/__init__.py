@@ -25,6 +25,7 @@ from cradle.commands import (
 )
 from cradle.commands import replay as replaying
 from cradle.commands import verify as verifying
+from cradle.commands import versions as delivered
 from cradle.commands.terminal import INTERRUPTED, debugging, err, finish_stdout, tell, tell_unknown
 from schemas.errors import CradleError
 
@@ -74,6 +75,8 @@ COMMANDS: Final[Mapping[str, tuple[str, Callable[..., None]]]] = {
     "search": (_WORK, search.search),
     "verify": (_WORK, verifying.verify),
     "replay": (_WORK, replaying.replay),
+    "versions": (_WORK, delivered.versions),
+    "rollback": (_WORK, delivered.rollback),
     "cancel": (_WORK, jobs.cancel),
     "erase": (_WORK, jobs.erase),
     "sweep": (_WORK, jobs.sweep),
@@ -87,6 +90,7 @@ for _name, (_panel, _function) in COMMANDS.items():
 
 app.command("isolate", hidden=True)(isolate.isolate)
 app.add_typer(customers.app, name="customer", rich_help_panel=_WORK)
+app.add_typer(delivered.app, name="archive", rich_help_panel=_WORK)
 app.add_typer(dlq.app, name="dlq", rich_help_panel=_FLOW)
 app.add_typer(offsets.app, name="offsets", rich_help_panel=_FLOW)
 app.add_typer(topics.app, name="topics", rich_help_panel=_FLOW)

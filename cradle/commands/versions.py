@@ -1,0 +1,227 @@
+"""`cradle versions`, `cradle archive verify`, `cradle rollback`: what a customer was given, and giving it again."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cradle.commands.terminal import FAILED, Json, moment, note, print_json, say, show, table
+from cradle.commands.terminal import run as run_to_end
+from schemas.errors import CradleError, Permanent
+
+if TYPE_CHECKING:
+    from cradle.compose import Adapters
+    from operations.archive import Inspection
+    from operations.rollback import RolledBack
+    from schemas.versions import VersionRecord
+
+Customer = Annotated[str, typer.Argument(metavar="CUSTOMER", help="The customer's id.")]
+SHORT = 12
+"""Digits of a digest that a person compares."""
+MOST_JOBS = 1000
+
+app = typer.Typer(help="The copies of what was delivered, which only the customers can open.", no_args_is_help=True)
+
+
+def versions(customer: Customer, json: Json = False) -> None:
+    """List a customer's versions, the oldest first. Of an update, what it added.
+
+    A version that is archived can be packaged again with `cradle rollback`.
+    """
+    found = run_to_end(_versions(customer))
+    if json:
+        print_json([_shape(record) for record in found])
+        return
+    if not found:
+        say(f"Customer {customer} has no version yet. [dim]`cradle package JOB` makes the first.[/dim]")
+        return
+    right = ("documents", "chunks", "size", "parameters")
+    made = table("version", "packaged", "image", "documents", "chunks", "size", "parameters", "archived", right=right)
+    for record in found:
+        made.add_row(*_row(record))
+    show(made)
+    _offer_full_job(found[-1])
+
+
+@app.command("verify")
+def verify(
+    customer: Annotated[str | None, typer.Argument(metavar="CUSTOMER", help="Only this customer's.")] = None,
+    json: Json = False,
+) -> None:
+    """Read everything that is archived again, and compare it with the records. Exit code 1 if anything is not whole."""
+    inspection, compared = run_to_end(_verify(customer))
+    if json:
+        print_json(_report(inspection, compared))
+    else:
+        _tell(inspection)
+    if not compared:
+        note("The ledger does not answer: whether the newest versions are all there was not compared with it.")
+    if inspection.problems:
+        raise typer.Exit(FAILED)
+
+
+def rollback(
+    customer: Customer,
+    to: Annotated[str, typer.Option("--to", metavar="VERSION", help="For example v1.0; `cradle versions` lists them.")],
+    to_dir: Annotated[
+        Path | None, typer.Option("--to-dir", file_okay=False, help="Where the package's folder is put.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Package an earlier version again, from the archive, without opening it. Credentials and data stay."""
+    rolled = run_to_end(_roll_back(customer, to, to_dir))
+    if json:
+        print_json(
+            {
+                "customer": customer,
+                "version": rolled.record.version,
+                "folder": str(rolled.folder.path),
+                "size": rolled.folder.size,
+                "below": list(rolled.below),
+            }
+        )
+    else:
+        _tell_package(rolled)
+
+
+async def _versions(customer: str) -> "list[VersionRecord]":
+    from cradle.compose import open_adapters
+    from cradle.settings import load_settings
+    from operations.customers import show_customer
+    from operations.versions import records
+
+    async with open_adapters(load_settings()) as adapters:
+        found = await records(await adapters.archive(), customer)
+        if not found:
+            await show_customer(customer, store=await adapters.parameters())  # raises if there is no such customer
+        return found
+
+
+async def _verify(customer: str | None) -> "tuple[Inspection, bool]":
+    from cradle.compose import open_adapters
+    from cradle.settings import load_settings
+    from operations.archive import inspect_archive
+
+    async with open_adapters(load_settings()) as adapters:
+        archive = await adapters.archive()
+        try:
+            packaged = await _packaged(adapters, customer)
+        except CradleError as error:  # an archive is checked most where all else is lost
+            if isinstance(error, Permanent):
+                raise
+            return await inspect_archive(archive, customer), False
+        return await inspect_archive(archive, customer, packaged=packaged), True
+
+
+async def _roll_back(customer: str, version: str, to: Path | None) -> "RolledBack":
+    from cradle.compose import open_adapters, open_rollback
+    from cradle.settings import load_settings
+    from operations.rollback import roll_back
+    from schemas.ids import check_customer_id
+    from schemas.versions import read_version
+
+    check_customer_id(customer)
+    async with open_adapters(load_settings()) as adapters:
+        return await roll_back(customer, read_version(version), await open_rollback(adapters), to=to)
+
+
+async def _packaged(adapters: "Adapters", customer: str | None) -> list[tuple[str, str]]:
+    """What the ledger knows of."""
+    jobs = await (await adapters.ledger()).jobs(customer, limit=MOST_JOBS)
+    return [(job.customer, job.version) for job in jobs if job.version]
+
+
+def _row(record: "VersionRecord") -> tuple[str, ...]:
+    from operations.versions import size_of
+
+    more = "+" if record.extends else ""
+    return (
+        f"[bold]{record.version}[/bold]",
+        moment(record.packaged_at),
+        record.digest.removeprefix("sha256:")[:SHORT],
+        f"{more}{record.documents}",
+        f"{more}{record.chunks}",
+        megabytes(size_of(record)),
+        str(record.parameters),
+        "[green]yes[/green]" if record.archived else "[yellow]no[/yellow]",
+    )
+
+
+def _shape(record: "VersionRecord") -> dict[str, Any]:
+    from operations.versions import size_of
+
+    return {
+        "version": record.version,
+        "packaged_at": record.packaged_at.isoformat(),
+        "extends": record.extends,
+        "job": str(record.job),
+        "generation": record.generation,
+        "digest": record.digest,
+        "documents": record.documents,
+        "chunks": record.chunks,
+        "size": size_of(record),
+        "parameters": record.parameters,
+        "archived": record.archived is not None,
+    }
+
+
+def _offer_full_job(newest: "VersionRecord") -> None:
+    from operations.updates import many_updates
+    from schemas.versions import read_version
+
+    if many_updates(newest.version):
+        number = read_version(newest.version).minor
+        note(
+            f"{newest.version} is update number {number} over one full image, and each costs every search a little. "
+            "A full job is due: ingest all documents again without --update."
+        )
+
+
+def _report(inspection: "Inspection", compared: bool) -> dict[str, Any]:
+    return {
+        "whole": not inspection.problems,
+        "versions": inspection.versions,
+        "copies": inspection.copies,
+        "size": inspection.size,
+        "problems": [{"name": problem.name, "what": problem.what} for problem in inspection.problems],
+        "left_over": inspection.left_over,
+        "compared_with_ledger": compared,
+    }
+
+
+def _tell(inspection: "Inspection") -> None:
+    from rich.markup import escape
+
+    from operations.archive import MEANING
+
+    for problem in inspection.problems:
+        say(f"[red]✗[/red] {escape(problem.name)} {MEANING[problem.what]}.")
+    for name in inspection.left_over:
+        note(f"{name} is named by no record: a package was cut off. It does no harm, and stays.")
+    read = f"{inspection.copies} copies of {inspection.versions} versions, {megabytes(inspection.size)}"
+    if inspection.problems:
+        say("  [dim]next[/dim] Restore what is damaged or missing from what the customer has; find out who else may")
+        say("  [dim]    [/dim] write to the archive. In a bucket that keeps deleted objects, remove the delete marker.")
+    else:
+        say(f"[green]✓[/green] The archive is whole: {read}.")
+
+
+def _tell_package(rolled: "RolledBack") -> None:
+    from rich.markup import escape
+
+    record, folder = rolled.record, rolled.folder
+    say(f"[green]✓[/green] {record.version} is packaged again: {escape(str(folder.path))} ({megabytes(folder.size)}).")
+    say(
+        f"  [dim]send[/dim] the folder. The customer opens it with the age identity that was {record.customer}'s on "
+        f"{record.packaged_at.date()}, unpacks it over the folder that is there, and follows INSTALL."
+    )
+    if rolled.below:
+        say(
+            f"  [dim]tell[/dim] {record.version} is an update: the engine that loads it has to have {rolled.below[0]}. "
+            f"Where that is gone, send {', '.join(reversed(rolled.below))} before it, in this order."
+        )
+
+
+def megabytes(size: int) -> str:
+    """For people: bytes as MB of a million."""
+    return f"{size / 1_000_000:,.1f} MB"
