@@ -13,7 +13,7 @@ MEGABYTE: Final = 1_000_000
 
 
 def update_script(
-    image: Image, below: Below, *, name: str, tag: str, below_tag: str, archive: str = "image.tar"
+    image: Image | Below, below: Below, *, name: str, tag: str, below_tag: str, archive: str = "image.tar"
 ) -> str:
     """`update.sh`, a POSIX shell script, for `image`, the update over `below`.
 

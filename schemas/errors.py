@@ -438,6 +438,28 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
         "Version {version} has data layers of another format than this release writes.",
         "Ingest all documents again without --update.",
     ),
+    "package.unbaked": ErrorKind(
+        "The job is {state}; a package is made of a baked one.",
+        "`cradle job {job}` tells how it stands.",
+        family=Family.USAGE,
+    ),
+    "package.nothing": ErrorKind(
+        "Customer {customer!r} has no baked job.", "`cradle jobs --customer {customer}` lists what it has."
+    ),
+    "package.recipient": ErrorKind(
+        "The customer's age recipient is not one.",
+        "Set it again with `cradle customer add {customer} --recipient age1...`.",
+    ),
+    "package.target": ErrorKind(
+        "The package cannot be put there: {what}.",
+        "It stands under CRADLE_HOME/packages; name another folder or bucket in --to.",
+        family=Family.USAGE,
+    ),
+    "signing.key": ErrorKind(
+        "The signing key is no Ed25519 key, or cannot be read.",
+        "CRADLE_SIGNING_KEY names a PEM file without a password: `openssl genpkey -algorithm ed25519 -out KEY`.",
+        family=Family.USAGE,
+    ),
     "archive.exists": ErrorKind(
         "The archive has {name} already, and nothing in it is ever replaced.", "Nothing is to be done."
     ),
