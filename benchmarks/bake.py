@@ -139,12 +139,13 @@ def main() -> int:
 # -- the job
 
 
-def _documents(chunks: int) -> Iterator[list[EmbeddingsMade]]:
-    """The parts of each document. Its words follow Zipf's law; its vectors are noise, which no codec shrinks."""
+def documents(chunks: int, *, each: int = CHUNKS_A_DOCUMENT) -> Iterator[list[EmbeddingsMade]]:
+    """The parts of each document, of `each` chunks. Its words follow Zipf's law; its vectors are noise, which no codec
+    shrinks."""
     random = np.random.default_rng(7)
     words = np.array([hashlib.sha256(str(i).encode()).hexdigest()[: 3 + i % 9] for i in range(60_000)])
-    for number, first in enumerate(range(0, chunks, CHUNKS_A_DOCUMENT)):
-        count = min(CHUNKS_A_DOCUMENT, chunks - first)
+    for number, first in enumerate(range(0, chunks, each)):
+        count = min(each, chunks - first)
         ranks = np.minimum(random.zipf(1.3, (count, WORDS_A_CHUNK)), len(words)) - 1
         yield _parts(f"folder {number % 100}/document {number}.txt", [" ".join(words[row]) for row in ranks], random)
 
@@ -180,8 +181,8 @@ def _part(document: Document, text: str, chunks: list[Chunk], random: np.random.
 async def _stage_parts(home: Path, chunks: int) -> None:
     rows = []
     async with open_staging(f"file://{home}/staging") as staging:
-        sealed = SealedStaging(staging, key=_key, entropy=os.urandom)
-        for parts in _documents(chunks):
+        sealed = SealedStaging(staging, key=fixed_key, entropy=os.urandom)
+        for parts in documents(chunks):
             document = parts[0].chunks.document
             rows.append([document.id, document.path])
             for part in parts:
@@ -195,7 +196,7 @@ async def _stage_parts(home: Path, chunks: int) -> None:
 async def _bake(home: Path) -> Measured:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
     async with open_staging(f"file://{home}/staging") as staging:
-        handle = stage(_ports(home, SealedStaging(staging, key=_key, entropy=os.urandom)))
+        handle = stage(_ports(home, SealedStaging(staging, key=fixed_key, entropy=os.urandom)))
         begun = time.perf_counter()
         received = Received(JOB, JOB, JobCompleted(customer="acme", generation=1))
         [outcome] = [one async for one in handle([received])]
@@ -237,7 +238,7 @@ def _ports(home: Path, staging: SealedStaging) -> Ports:
     )
 
 
-async def _key(_: UUID) -> bytes:
+async def fixed_key(_: UUID) -> bytes:
     return KEY
 
 

@@ -118,12 +118,16 @@ def show_job(report: dict[str, Any]) -> None:
         + (f", [red]{documents['failed']} failed[/red]" if documents["failed"] else ""),
         "may fail": report["max_failed"] or "",
         "chunks": report["chunks"],
+        "updates": report["extends"] or "",
+        "version": report["version"] or "",
         "image": report["image"] or "",
         "roots": f"[dim]{'  '.join(f'{stage} {root[:12]}' for stage, root in report['merkle'].items())}[/dim]",
         "kept until": f"{(report['retain_until'] or '')[:16].replace('T', ' ')} UTC",
     }
     known = {
         "may fail": report["max_failed"],
+        "updates": report["extends"],
+        "version": report["version"],
         "image": report["image"],
         "roots": report["merkle"],
         "kept until": report["retain_until"],
