@@ -11,11 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from appliance.format import FOLDER
+from appliance.settings import read_settings
 
 if TYPE_CHECKING:
+    from appliance.auth import TokenCheck
     from appliance.search import Passage
 
 PORT: Final = 8080
+NO_TOKEN: Final = """\
+appliance: it does not start without a token: {file}: {why}.
+Mount the package's credentials there, or name the file in APPLIANCE_TOKEN_FILE.
+`serve --open` answers anybody who reaches the port."""  # noqa: S105
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,21 +67,35 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(options: argparse.Namespace) -> int:
     # in a container this is process 1, which SIGTERM would not end while the server is being loaded
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    settings = read_settings(os.environ)
+    try:
+        check = None if options.open else _token_check(settings.token_file)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        print(NO_TOKEN.format(file=settings.token_file, why=why), file=sys.stderr)
+        return 1
     from appliance.serve import serve
 
-    return serve(options.data, options.host, options.port, to_everybody=options.open)
+    serve(options.data, settings, options.host, options.port, check)
+    return 0
+
+
+def _token_check(file: Path) -> "TokenCheck":
+    from appliance.auth import read_token_file
+
+    return read_token_file(file)
 
 
 def _stdio(options: argparse.Namespace) -> int:
     from appliance.serve import stdio
 
-    return stdio(options.data)
+    stdio(options.data, read_settings(os.environ))
+    return 0
 
 
 def _search(options: argparse.Namespace) -> int:
     from appliance.question import Questions
     from appliance.search import open_layers
-    from appliance.settings import read_settings
 
     settings = read_settings(os.environ)
     with open_layers(options.data) as library:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,12 +16,12 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route
 
 from appliance.answers import Answers, open_answers
-from appliance.auth import TokenCheck, TokenRequired, read_token_file
+from appliance.auth import TokenCheck, TokenRequired
 from appliance.guard import Guard
 from appliance.http import ERRORS, routes
 from appliance.mcp import build_server, serve_stdio, sessions
 from appliance.page import page
-from appliance.settings import Settings, read_settings
+from appliance.settings import Settings
 
 GUARDED: Final = ("/api", "/mcp")
 """What wants the token. The page asks for it; /healthz and /openapi.json hold nothing of the documents."""
@@ -54,20 +53,17 @@ def build_app(
     )
 
 
-def serve(data: Path, host: str, port: int, *, to_everybody: bool) -> int:
-    """Serves until SIGTERM. Returns 1 where it may not or cannot start, having said why."""
-    settings = read_settings(os.environ)
-    check = None if to_everybody else _token_check(settings.token_file)
-    if check is None and not to_everybody:
-        return 1
+def serve(data: Path, settings: Settings, host: str, port: int, check: TokenCheck | None) -> None:
+    """Serves until SIGTERM and then ends the process. `check`: None answers anybody.
+
+    Raises OSError or ValueError where the data cannot be read.
+    """
     asyncio.run(_serve(data, settings, host, port, check))
-    return 0
 
 
-def stdio(data: Path) -> int:
-    """Serves MCP on standard input and output until the input ends."""
-    asyncio.run(_stdio(data, read_settings(os.environ)))
-    return 0
+def stdio(data: Path, settings: Settings) -> None:
+    """Serves MCP on standard input and output until the input ends. Raises as `serve` does."""
+    asyncio.run(_stdio(data, settings))
 
 
 async def _serve(data: Path, settings: Settings, host: str, port: int, check: TokenCheck | None) -> None:
@@ -104,17 +100,3 @@ async def _stdio(data: Path, settings: Settings) -> None:
 
 def mcp_server(answers: Answers) -> Server[Any]:
     return build_server(answers, version=answers.fingerprint[:12])
-
-
-def _token_check(file: Path) -> TokenCheck | None:
-    try:
-        return read_token_file(file)
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        print(
-            f"appliance: it does not start without a token: {file}: {why}.\n"
-            "Mount the package's credentials there, or name the file in APPLIANCE_TOKEN_FILE."
-            " `serve --open` answers anybody who reaches the port.",
-            file=sys.stderr,
-        )
-        return None

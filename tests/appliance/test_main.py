@@ -1,9 +1,11 @@
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from appliance.__main__ import main
+from tests.appliance.serving import program, surroundings
 from tests.builders.corpus import library
 from tests.builders.test_data_layer import write
 
@@ -11,7 +13,7 @@ from tests.builders.test_data_layer import write
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("main") / "data"
-    write(folder, library())
+    write(folder / "000", library())
     return str(folder)
 
 
@@ -38,7 +40,17 @@ def test_no_data_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "cannot be read" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["search"], ["search", "x", "--limit", "0"]])
+@pytest.mark.parametrize("command", ["serve", "stdio"])
+def test_no_data_serves_nothing(tmp_path: Path, command: str) -> None:
+    options = ["--open"] if command == "serve" else []
+    done = subprocess.run(
+        [*program(tmp_path), command, *options], check=False, capture_output=True, text=True, env=surroundings()
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("appliance: the data cannot be read:")
+
+
+@pytest.mark.parametrize("arguments", [[], ["search"], ["search", "x", "--limit", "0"], ["serve", "--port", "x"]])
 def test_wrong_use_exits_with_2(folder: str, arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["--data", folder, *arguments])
