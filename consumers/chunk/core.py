@@ -236,6 +236,7 @@ def messages(document: Document, extracted: Extracted, chunks: Sequence[Chunk]) 
             document=document,
             title=extracted.title[:MAX_HEADING_CHARACTERS] if extracted.title else None,
             language=extracted.language,
+            date=extracted.date,
             text_length=len(extracted.text),
             text_start=start,
             text=extracted.text[start:end],

@@ -72,6 +72,8 @@ class Extracted:
     title: str | None = None
     language: str | None = None
     """ISO 639-1, where detected."""
+    date: str | None = None
+    """When it was last changed, as the document itself says: `2026-01-31`."""
 
 
 def probe(data: bytes, path: str) -> Probe:

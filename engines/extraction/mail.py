@@ -16,7 +16,8 @@ _SHOWN: Final = ("Subject", "From", "To", "Cc", "Date")
 def read(data: bytes, media_type: str) -> Reading:
     mail = _parse(data)
     lines = [f"{name}: {' '.join(str(mail[name]).split())}" for name in _SHOWN if mail[name]]
-    return Reading([Piece(clean("\n".join(lines) + "\n\n" + _body(mail)))], title=mail["Subject"])
+    text = clean("\n".join(lines) + "\n\n" + _body(mail))
+    return Reading([Piece(text)], title=mail["Subject"], date=_date(mail))
 
 
 def attachments(data: bytes) -> list[tuple[str, bytes]]:
@@ -30,6 +31,12 @@ def attachments(data: bytes) -> list[tuple[str, bytes]]:
         taken.add(name)
         found.append((name, _content(part)))
     return found
+
+
+def _date(mail: EmailMessage) -> str | None:
+    """The sender's day."""
+    sent = getattr(mail["Date"], "datetime", None)  # None where it is no date
+    return sent.date().isoformat() if sent else None
 
 
 def _parse(data: bytes) -> EmailMessage:

@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 from engines.extraction import kreuzberg
+from engines.extraction.dates import changed
 from engines.extraction.reading import Piece, Reading
 from engines.extraction.text import markdown
 
@@ -13,7 +14,7 @@ _MARKUP: Final = re.compile(r"\\([!-/:-@\[-`{-~])|(\*{1,3})(?=\S)((?:\\.|[^*\\\n
 
 def read(data: bytes, media_type: str) -> Reading:
     result = kreuzberg.read(data, media_type)
-    return Reading([made_markdown(result.content)], title=result.metadata.get("title"))
+    return Reading([made_markdown(result.content)], title=result.metadata.get("title"), date=changed(result.metadata))
 
 
 def made_markdown(content: str) -> Piece:

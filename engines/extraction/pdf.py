@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from engines.extraction import ExtractedHeading, kreuzberg
+from engines.extraction.dates import first_day
 from engines.extraction.reading import Piece, Reading, clean
 
 _EDGE_LINES: Final = 3
@@ -17,6 +18,8 @@ _EDGE_LINES: Final = 3
 _PAGES_TO_REPEAT: Final = 3
 _LONGEST_HEADING: Final = 160
 _NUMBERED: Final = re.compile(r"(?:§ ?)?[0-9]+(?:\.[0-9]+)*\.? |[A-Z]\.[0-9 ]|[IVX]+\. ")
+_CHANGED: Final = re.compile(rb"/ModDate\s{0,9}\(D:([0-9]{8})|<xmp:ModifyDate>([0-9-]{10})")
+"""Where neither is compressed, as mostly."""
 _NO_HEADING: Final = re.compile(r"[.,;:!?]$|^[a-zäöüß]|^\W*$")
 """A line that ends like a sentence, begins in the middle of one, or has no letter."""
 
@@ -29,7 +32,13 @@ def read(data: bytes, media_type: str) -> Reading:
     pieces = [
         _page(number, _without(lines, number, running), headings[number]) for number, lines in sorted(pages.items())
     ]
-    return Reading(pieces, title=result.metadata.get("title"))
+    return Reading(pieces, title=result.metadata.get("title"), date=_date(data, result.metadata))
+
+
+def _date(data: bytes, metadata: Mapping[str, Any]) -> str | None:
+    """kreuzberg tells only when it was made. Of several changes the last stands last: a PDF is changed by appending."""
+    changes = [(one or other).decode() for one, other in _CHANGED.findall(data)]
+    return first_day(*reversed(changes), metadata.get("created_at"))
 
 
 def _page(number: int, lines: Sequence[str], candidates: Sequence[tuple[int, str]]) -> Piece:

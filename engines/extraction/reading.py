@@ -31,6 +31,8 @@ class Piece:
 class Reading:
     pieces: Sequence[Piece]
     title: str | None = None
+    date: str | None = None
+    """`2026-01-31`."""
 
 
 def clean(text: str) -> str:
@@ -68,4 +70,5 @@ def compose(reading: Reading) -> Extracted:
         ),
         title=(clean(reading.title).strip() or None) if reading.title else None,
         language=kreuzberg.language(text),
+        date=reading.date,
     )

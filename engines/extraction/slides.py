@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 from engines.extraction import ExtractedHeading, kreuzberg
+from engines.extraction.dates import changed
 from engines.extraction.reading import Piece, Reading, clean
 
 _MARK: Final = re.compile(r"\ue000(\d+)\ue001")
@@ -16,7 +17,11 @@ def read(data: bytes, media_type: str) -> Reading:
     # [before, number, slide, number, slide ...]; in plain output kreuzberg keeps the speaker's notes
     parts = _MARK.split(result.content)
     slides = [_slide(int(number), text) for number, text in zip(parts[1::2], parts[2::2], strict=True)]
-    return Reading(slides or [Piece(clean(parts[0]))], title=result.metadata.get("title"))
+    return Reading(
+        slides or [Piece(clean(parts[0]))],
+        title=result.metadata.get("title"),
+        date=changed(result.metadata),
+    )
 
 
 def _slide(number: int, content: str) -> Piece:

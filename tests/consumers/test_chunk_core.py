@@ -190,7 +190,7 @@ def test_characters_are_bounded_where_tokens_are_not() -> None:
 
 @given(text=SENTENCES, repeat=st.integers(min_value=1, max_value=12))
 def test_the_stretches_are_the_text(text: str, repeat: int) -> None:
-    extracted = Extracted(text * repeat, title="T" * 5000, language="de")
+    extracted = Extracted(text * repeat, title="T" * 5000, language="de", date="2026-01-31")
     chunks = chunked(extracted)
     made = list(messages(document(), extracted, chunks))
     assert [chunk for message in made for chunk in message.chunks] == chunks
@@ -199,6 +199,7 @@ def test_the_stretches_are_the_text(text: str, repeat: int) -> None:
         assert message.text_start <= len(rebuilt)
         rebuilt = rebuilt[: message.text_start] + message.text
         assert len(message.title or "") <= 200
+        assert (message.language, message.date) == ("de", "2026-01-31")
         for chunk in message.chunks:
             assert message.text_of(chunk) == extracted.text[chunk.start : chunk.end]
     assert not made or rebuilt == extracted.text

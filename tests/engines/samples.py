@@ -9,8 +9,13 @@ from collections.abc import Mapping, Sequence
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 
 
-def pdf(pages: Sequence[Sequence[str]], *, pictured: Sequence[int] = (), encrypted: bool = False) -> bytes:
-    """A PDF with these lines on its pages; the pages numbered in `pictured` (from 1) also show a picture."""
+def pdf(
+    pages: Sequence[Sequence[str]], *, pictured: Sequence[int] = (), encrypted: bool = False, info: bytes = b""
+) -> bytes:
+    """A PDF with these lines on its pages; the pages numbered in `pictured` (from 1) also show a picture.
+
+    `info`: its information dictionary.
+    """
     kids = " ".join(f"{4 + 2 * i} 0 R" for i in range(len(pages)))
     picture = 4 + 2 * len(pages)
     objects = [
@@ -34,12 +39,14 @@ def pdf(pages: Sequence[Sequence[str]], *, pictured: Sequence[int] = (), encrypt
         b"<< /Type /XObject /Subtype /Image /Width 32 /Height 32 /ColorSpace /DeviceGray /BitsPerComponent 8 "
         b"/Filter /FlateDecode /Length %d >>\nstream\n%s\nendstream" % (len(pixels), pixels)
     )
+    if info:
+        objects.append(info)
     if encrypted:  # a key that no empty password opens
         objects.append(b"<< /Filter /Standard /V 1 /R 2 /P -4 /O <" + b"11" * 32 + b"> /U <" + b"22" * 32 + b"> >>")
-    return _assembled(objects, encrypted=encrypted)
+    return _assembled(objects, encrypted=encrypted, informed=bool(info))
 
 
-def _assembled(objects: Sequence[bytes], *, encrypted: bool) -> bytes:
+def _assembled(objects: Sequence[bytes], *, encrypted: bool, informed: bool) -> bytes:
     out = io.BytesIO()
     out.write(b"%PDF-1.4\n")
     offsets = []
@@ -50,6 +57,7 @@ def _assembled(objects: Sequence[bytes], *, encrypted: bool) -> bytes:
     out.write(b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1))
     out.write(b"".join(b"%010d 00000 n \n" % offset for offset in offsets))
     lock = b"/Encrypt %d 0 R /ID [<00><00>] " % len(objects) if encrypted else b""
+    lock += b"/Info %d 0 R " % (len(objects) - encrypted) if informed else b""
     out.write(b"trailer\n<< /Size %d /Root 1 0 R %s>>\nstartxref\n%d\n%%%%EOF\n" % (len(objects) + 1, lock, table))
     return out.getvalue()
 

@@ -239,3 +239,32 @@ def test_a_broken_archive_is_refused(media_type: str) -> None:
     with pytest.raises(Permanent) as refusal:
         members(samples.zipped(FILES)[:40], media_type)
     assert refusal.value.code == "document.broken"
+
+
+CREATED, CHANGED = b"<< /CreationDate (D:20240102030405+01'00') ", b"/ModDate (D:20250304050607Z) "
+
+
+@pytest.mark.parametrize(
+    ("data", "media_type", "day"),
+    [
+        (samples.pdf([["Hello"]]), "application/pdf", None),
+        (samples.pdf([["Hello"]], info=CREATED + b">>"), "application/pdf", "2024-01-02"),
+        (samples.pdf([["Hello"]], info=CREATED + CHANGED + b">>"), "application/pdf", "2025-03-04"),
+        (samples.pdf([["Hello"]], info=CREATED + b"/ModDate (D:20251399) >>"), "application/pdf", "2024-01-02"),
+        (samples.pdf([["Hello"]], info=b"<< /CreationDate (nonsense) >>"), "application/pdf", None),
+        (rb"{\rtf1{\info{\creatim\yr2020\mo3\dy4}{\revtim\yr2021\mo7\dy8}}Hello}", "application/rtf", "2021-07-08"),
+        (b"From: a@b\nDate: Tue, 14 Oct 2025 23:42:17 -0700\n\nHello", "message/rfc822", "2025-10-14"),
+        (b"From: a@b\nDate: yesterday\n\nHello", "message/rfc822", None),
+        (b"From: a@b\n\nHello", "message/rfc822", None),
+        (b"Hello on 2025-01-01", "text/plain", None),
+    ],
+)
+def test_a_document_says_when_it_was_last_changed(data: bytes, media_type: str, day: str | None) -> None:
+    assert extract(data, media_type).date == day
+
+
+@pytest.mark.parametrize(
+    ("name", "day"), [("warranty-terms.docx", "2026-03-02"), ("price-list-2026.xlsx", "2026-03-02")]
+)
+def test_an_office_document_says_so_too(name: str, day: str) -> None:
+    assert of(EXAMPLES / name).date == day
