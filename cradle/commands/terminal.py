@@ -38,6 +38,8 @@ WRONG_USE_CODES: Final = (
     "source.scheme",
     "topology.",
     "update.",
+    "version.name",
+    "version.unknown",
 )
 """Errors of which the cause is what was typed or configured, rather than the work: they exit with 2."""
 
