@@ -13,7 +13,7 @@ from appliance.layer import Layer
 from appliance.question import Questions
 from appliance.search import Library, library, open_parts
 from builders.image import data_layers
-from builders.oci.read import Window, open_image
+from builders.oci.read import DATA_ROLE, Image, Window, open_image, role_of
 from engines.embedding import load_engine
 from operations.images import find_image
 from schemas.errors import CradleError
@@ -45,17 +45,35 @@ def search(home: Path, target: str, question: str, limit: int = 5) -> list[dict[
 def open_library(layout: Path) -> Library:
     """The data layers of the image in `layout`: vectors mapped from its file, the databases copied into memory.
 
-    Raises CradleError `image.unknown`; `image.thin`: the layers of the versions below an update are not in the layout;
-    `image.broken`.
+    The layers below an update are taken from the layouts beside it, where its customer's other images stand.
+    Raises CradleError `image.unknown`; `image.thin`: they are not there either; `image.broken`.
     """
     image = open_image(layout)
     files = data_layers(image)
+    if image.missing:
+        files |= _found_beside(image)
     if sorted(files) != list(range(max(files) + 1)):
         raise CradleError("image.thin")
     try:
         return library(_opened(files[number] for number in sorted(files)))
     except (ValueError, sqlite3.Error) as error:
         raise CradleError("image.broken", what="its data layer cannot be read") from error
+
+
+def _found_beside(image: Image) -> dict[int, tuple[Window, Window]]:
+    """Of the data layers that are not in the image's layout, those that another layout beside it has, by number."""
+    missing = set(image.missing)
+    found: dict[int, tuple[Window, Window]] = {}
+    for index in image.path.parent.glob("[!.]*/index.json"):
+        try:
+            other = open_image(index.parent)
+            files = data_layers(other)
+        except (CradleError, FileNotFoundError):  # not one of ours, or just being replaced
+            continue
+        same = [role_of(layer) for layer in other.layers if layer["digest"] in missing]
+        numbers = {int(role.removeprefix(DATA_ROLE)) for role in same if role.startswith(DATA_ROLE)}
+        found.update((number, files[number]) for number in numbers & files.keys())
+    return found
 
 
 def _opened(files: Iterator[tuple[Window, Window]]) -> Iterator[Layer]:

@@ -19,6 +19,7 @@ from operations.erasure import erase
 from operations.jobs import open_path
 from operations.reconcile import Bench, reconcile
 from operations.replay import Request, carry_out, plan
+from operations.search import search
 from operations.updates import many_updates
 from operations.verify import verify
 from schemas.errors import CradleError, Permanent
@@ -126,6 +127,21 @@ async def test_an_update_may_only_remove(workshop: Workshop) -> None:
 async def test_an_update_of_nothing_at_all_fails(workshop: Workshop) -> None:
     view = await workshop.view(await workshop.update({}))
     assert (view.state, view.reason) == (JobState.FAILED, "job.empty")
+
+
+async def test_the_newest_image_is_searched_with_those_below_that_still_stand(workshop: Workshop) -> None:
+    [full] = await workshop.entrance.ledger.jobs()
+    job = await workshop.update(CHANGED, removed=["b/"])
+    first, newest = [CustomerPaths(workshop.home, "acme").image(one, 1) for one in (full.id, job)]
+    os.utime(newest / "index.json", (2**31, 2**31))  # of two in one second the newest
+    paths = {passage["document"] for passage in search(workshop.home, "acme", "rent pump something member", 20)}
+    assert paths == {"a/lease.txt", "new.txt", "c/plan.csv", "d.zip!/one.txt", "d.zip!/two.txt"}
+    [lease] = search(workshop.home, "acme", "when is the rent due", 1)
+    assert lease["text"] == CHANGED["a/lease.txt"]
+    first.rename(first.parent.parent / "elsewhere")
+    with pytest.raises(CradleError) as caught:
+        search(workshop.home, "acme", "rent")
+    assert caught.value.code == "image.thin"
 
 
 async def test_an_update_needs_nothing_of_what_it_lies_over(workshop: Workshop) -> None:
