@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,16 +17,21 @@ from schemas.errors import CradleError
 from schemas.messages import Document
 
 APPLIANCE_FOLDER: Final = "/opt/cradle"
-RUN: Final = RunSettings(
-    entrypoint=("python3", "-m", "appliance"),
-    command=("serve",),
-    user="65532:65532",  # no name, no home, no rights; the number is a convention of minimal images
-    environment={
-        "PYTHONPATH": APPLIANCE_FOLDER,
-        "PYTHONDONTWRITEBYTECODE": "1",  # the root is read-only
-        "PYTHONUTF8": "1",
-    },
-)
+COMPILED_SUFFIXES: Final = (".pyc", ".pyo")
+"""What this machine's Python left beside the sources."""
+SBOM: Final = "opt/cradle/sbom.cdx.json"
+"""Where an image has its SBOM (CycloneDX), without the leading '/'."""
+LICENCE: Final = "Apache-2.0"
+"""The appliance's own."""
+PORT: Final = 8080
+HEALTH: Final = {
+    "Test": ["CMD", "python3", "-m", "appliance", "healthcheck"],
+    "Interval": 10_000_000_000,  # nanoseconds
+    "Timeout": 5_000_000_000,
+    "StartPeriod": 10_000_000_000,
+    "StartInterval": 1_000_000_000,  # an engine that does not know it waits an interval for its first look
+    "Retries": 3,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +93,18 @@ class ImageBuilder:
         return BuiltImage(digest, contents.chunks, contents.documents, contents.merkle, size)
 
     def _write(self, contents: Contents, fingerprint: str) -> str:
+        from builders.sbom import make_sbom  # a quarter of a second, which readers of images need not wait
+
         annotations = _annotations(fingerprint, contents)
         names = data_file_names(self._number)
         files = dict(zip(names, (self._data_folder / DATABASE, self._data_folder / VECTORS), strict=True))
         data = Layer(f"{DATA_ROLE}{layer_folder(self._number)}", files, annotations)
         if self._below:
             return write_update(self._layout, self._below.manifest, self._below.config, data, annotations)
-        layers = [Layer("appliance", appliance_files()), data]
-        return write_image(self._layout, self._base, layers, RUN, annotations)
+        sbom = make_sbom(self._base, version=version("cradle"), licence=LICENCE)
+        layers = [Layer("appliance", {**appliance_files(), SBOM: sbom}), data]
+        run = run_settings()
+        return write_image(self._layout, self._base, layers, run, {**run.labels, **annotations})
 
 
 @contextmanager
@@ -162,13 +172,36 @@ def _data_files(image: Image, number: int) -> tuple[Window, Window]:
     return found[names[0]], found[names[1]]
 
 
+def run_settings() -> RunSettings:
+    """How a container of any image starts."""
+    return RunSettings(
+        entrypoint=("python3", "-m", "appliance"),
+        command=("serve",),
+        user="65532:65532",  # no name, no home, no rights; the number is a convention of minimal images
+        environment={
+            "PYTHONPATH": APPLIANCE_FOLDER,
+            "PYTHONDONTWRITEBYTECODE": "1",  # the root is read-only
+            "PYTHONUTF8": "1",
+        },
+        ports=(PORT,),
+        health=HEALTH,
+        labels={
+            "org.opencontainers.image.title": "Cradle appliance",
+            "org.opencontainers.image.description": "Answers questions about the documents in it",
+            "org.opencontainers.image.version": version("cradle"),
+            "org.opencontainers.image.licenses": LICENCE,
+        },
+    )
+
+
 def appliance_files() -> dict[str, bytes]:
-    """The appliance's sources, by name in the image."""
+    """The appliance's sources and its page, by name in the image."""
     [package] = appliance.__path__
     root = Path(package)
     return {
         f"{APPLIANCE_FOLDER.strip('/')}/appliance/{source.relative_to(root).as_posix()}": source.read_bytes()
-        for source in sorted(root.rglob("*.py"))
+        for source in sorted(root.rglob("*"))
+        if source.is_file() and source.suffix not in COMPILED_SUFFIXES
     }
 
 

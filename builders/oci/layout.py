@@ -43,6 +43,12 @@ class RunSettings:
     command: Sequence[str]
     user: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    ports: Sequence[int] = ()
+    """TCP."""
+    health: Mapping[str, Any] | None = None
+    """Docker's `Healthcheck`, durations in nanoseconds. OCI knows none, but Docker and Podman read it there."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """In the configuration, where every engine keeps them; an engine may drop a manifest's annotations."""
 
 
 def write_image(
@@ -138,6 +144,9 @@ def _config(
             "Entrypoint": list(run.entrypoint),
             "Cmd": list(run.command),
             "WorkingDir": "/",
+            "ExposedPorts": {f"{port}/tcp": {} for port in run.ports},
+            "Labels": {**(settings.get("Labels") or {}), **run.labels},
+            **({"Healthcheck": run.health} if run.health else {}),
         },
         "rootfs": {
             "type": "layers",

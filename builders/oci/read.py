@@ -20,6 +20,7 @@ import zstandard
 from schemas.errors import CradleError
 
 PIECE_BYTES: Final = 1024 * 1024
+_WHITEOUT: Final = ".wh."
 _MAX_JSON_BYTES: Final = 16 * 1024 * 1024
 """A manifest or configuration that claims more is not read."""
 
@@ -133,15 +134,10 @@ class Image:
                 raise _broken("a blob's content is not the one its digest names")
 
     def _diff_id(self, layer: Mapping[str, Any]) -> str:
-        compression = layer["mediaType"].rpartition("+")[2] if "+" in layer["mediaType"] else ""
-        if layer["mediaType"].endswith(".tar.gzip"):
-            compression = "gzip"
-        if compression not in _DECOMPRESS:
-            raise _broken("a layer is compressed in a way that is not known here")
-        if not compression:
+        if layer["mediaType"].endswith(".tar"):
             return str(layer["digest"])  # just compared
         with self.blob(layer["digest"]).open() as file:
-            return _digest(_DECOMPRESS[compression](file))
+            return _digest(decompressed(layer, file))
 
     def _json(self, digest: str) -> dict[str, Any]:
         window = self.blob(digest)
@@ -190,6 +186,46 @@ def layer_files(layer: Window, names: Collection[str]) -> dict[str, Window]:
     if len(found) != len(names):
         raise _broken("its data layer lacks a file")
     return found
+
+
+def read_files(image: Image, wanted: Callable[[str], bool]) -> dict[str, bytes]:
+    """The files of the root file system whose names, without a leading '/', are wanted, as its layers leave them.
+
+    Raises CradleError `image.broken`.
+    """
+    found: dict[str, bytes] = {}
+    for layer in image.layers:
+        with image.blob(layer["digest"]).open() as blob:
+            try:
+                with tarfile.open(fileobj=decompressed(layer, blob), mode="r|") as archive:
+                    _read_layer(archive, wanted, found)
+            except (tarfile.TarError, OSError, EOFError, zstandard.ZstdError):
+                raise _broken("a layer is not a tar archive") from None
+    return found
+
+
+def decompressed(layer: Mapping[str, Any], blob: BinaryIO) -> BinaryIO:
+    """The tar archive in a layer's blob, by the media type that its descriptor states.
+
+    Raises CradleError `image.broken`: it is compressed in a way that is not known here.
+    """
+    media_type = str(layer["mediaType"])
+    compression = "gzip" if media_type.endswith(".tar.gzip") else media_type.partition("+")[2]
+    if compression not in _DECOMPRESS:
+        raise _broken("a layer is compressed in a way that is not known here")
+    return _DECOMPRESS[compression](blob)
+
+
+def _read_layer(archive: tarfile.TarFile, wanted: Callable[[str], bool], found: dict[str, bytes]) -> None:
+    for member in archive:
+        name = member.name.removeprefix("./")
+        folder, _, last = name.rpartition("/")
+        if last.startswith(_WHITEOUT):  # the layer removes it
+            gone = f"{folder}/{last.removeprefix(_WHITEOUT)}".lstrip("/")
+            for path in [path for path in found if path == gone or path.startswith(f"{gone}/")]:
+                del found[path]
+        elif wanted(name) and (file := archive.extractfile(member)) is not None:
+            found[name] = file.read()
 
 
 def _folder_files(folder: Path) -> dict[str, Window]:

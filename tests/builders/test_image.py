@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from appliance.format import DATABASE, VECTORS
-from builders.image import Below, BuiltImage, build_image, building, data_layers
+from builders.image import SBOM, Below, BuiltImage, build_image, building, data_layers
 from builders.oci.archive import save
-from builders.oci.read import Image, layer_files, open_image, role_of
+from builders.oci.read import Image, layer_files, open_image, read_files, role_of
 from schemas.errors import CradleError
 from tests.builders.corpus import ABOUT, Book, book, library
 from tests.builders.test_oci import foreign_base
@@ -178,3 +178,26 @@ def test_an_image_is_saved_as_far_as_it_is_here(tmp_path: Path, thin: bool) -> N
     saved.verify()
     assert (saved.digest, saved.missing) == (image.digest, image.missing)
     assert len(saved.missing) == (2 if thin else 0)
+
+
+# -- what a customer's engine and people read of it
+
+
+def test_it_says_how_it_runs_and_what_it_is(tmp_path: Path) -> None:
+    built(tmp_path / "image")
+    image = open_image(tmp_path / "image")
+    settings = image.config["config"]
+    assert (settings["User"], settings["Cmd"]) == ("65532:65532", ["serve"])
+    assert settings["ExposedPorts"] == {"8080/tcp": {}}
+    assert settings["Healthcheck"]["Test"] == ["CMD", "python3", "-m", "appliance", "healthcheck"]
+    told = {name: value for name, value in image.manifest["annotations"].items() if not name.startswith("cradle.")}
+    assert told == settings["Labels"]
+    assert set(told) == {f"org.opencontainers.image.{name}" for name in ("title", "description", "version", "licenses")}
+
+
+def test_the_appliance_is_all_its_files_and_the_sbom(tmp_path: Path) -> None:
+    built(tmp_path / "image")
+    names = read_files(open_image(tmp_path / "image"), lambda name: name.startswith("opt/"))
+    assert "opt/cradle/appliance/page.html" in names
+    assert not [name for name in names if "__pycache__" in name]
+    assert names[SBOM].startswith(b"{")
