@@ -448,7 +448,7 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
     ),
     "package.recipient": ErrorKind(
         "The customer's age recipient is not one.",
-        "Set it again with `cradle customer add {customer} --recipient age1...`.",
+        "Set it again with `cradle customer add CUSTOMER --recipient age1...`.",
     ),
     "package.target": ErrorKind(
         "The package cannot be put there: {what}.",

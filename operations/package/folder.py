@@ -99,11 +99,12 @@ def _texts(record: VersionRecord, values: Mapping[str, Any]) -> dict[str, bytes]
 
 def _update_script(record: VersionRecord, extends: str) -> str:
     """The layers below are told by the record: all but the newest."""
-    new = len(record.new_layers)
+    older = slice(-len(record.new_layers))
+    diff_ids = record.config["rootfs"]["diff_ids"][older]
     below = Below(
         digest="",
-        manifest={"layers": record.manifest["layers"][:-new]},
-        config={"rootfs": {"diff_ids": record.config["rootfs"]["diff_ids"][:-new]}},
+        manifest={**record.manifest, "layers": record.manifest["layers"][older]},
+        config={**record.config, "rootfs": {**record.config["rootfs"], "diff_ids": diff_ids}},
     )
     return update_script(
         Below(record.digest, record.manifest, record.config),
