@@ -41,7 +41,10 @@ def make_record(version: str = "v1.0-init", *, job: UUID | None = None, **other:
         "fingerprint": "0" * 64,
         "format": 2,
         "digest": "sha256:" + "0" * 64,
-        "manifest": {"layers": [{"digest": layer, "size": 100} for layer in LAYERS]},
+        "manifest": {
+            "config": {"digest": "sha256:" + "3" * 64},
+            "layers": [{"digest": layer, "size": 100} for layer in LAYERS],
+        },
         "config": {"os": "linux", "rootfs": {"diff_ids": list(LAYERS)}},
         "new_layers": LAYERS[1:],
         "documents": 3,
