@@ -48,6 +48,10 @@ bench: $(VENV)/.torch services ## Measure, and write docs/benchmarks.md
 chaos: $(VENV)/.dev ## Faults from a seed on Apache Kafka, then a checker: is anything lost or doubled?
 	@$(BIN)/python -m tests.chaos --documents $(or $(DOCUMENTS),300) --faults $(or $(FAULTS),30) --seed $(or $(SEED),1)
 
+.PHONY: conformance
+conformance: $(VENV)/.dev .services/conformance/.installed ## MCP's official conformance suite against the appliance's server
+	@$(BIN)/python -m tests.conformance
+
 .PHONY: services
 services: $(VENV)/.runtime ## Start Apache Kafka, an S3 server and Redis for the tests that need them
 	@$(BIN)/python -m infra.local.services up
@@ -79,4 +83,13 @@ $(VENV)/.dev: constraints/dev.txt $(VENV)/.runtime
 $(VENV)/.torch: constraints/torch.txt $(VENV)/.dev
 	@echo "Installing the torch engines (constraints/torch.txt)"
 	@$(PIP) install --require-hashes --requirement constraints/torch.txt
+	@touch $@
+
+# -- the conformance suite: npm brings it, and the Node that it wants -------------------------------------------------
+
+SUITE := @modelcontextprotocol/conformance
+.services/conformance/.installed: Makefile
+	@echo "Installing the conformance suite"
+	@mkdir -p $(@D) && cd $(@D) && npm install --silent --no-audit --no-fund --no-save --prefix . node@22.23.3 \
+		conformance-release@npm:$(SUITE)@0.1.16 conformance-preview@npm:$(SUITE)@0.2.0-alpha.12
 	@touch $@
