@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -12,6 +11,8 @@ from numpy.typing import NDArray
 
 from appliance.format import DATABASE, HEADER_BYTES, VECTORS, VERSION, read_header
 
+_MAPPED_BYTES: Final = 1 << 31
+"""Of the database, SQLite's most: a frequent word's postings lie on many pages, each else read by a call of its own."""
 _DOCUMENT: Final = """
 SELECT path, sha256, media_type, size, title, language, date, text, pages FROM documents WHERE document = ?
 """
@@ -84,9 +85,10 @@ class Layer:
     def close(self) -> None:
         self._database.close()
 
-    def postings(self, first: bytes, last: bytes) -> Iterator[tuple[bytes, bytes, bytes, bytes]]:
-        """The rows of `words` from `first` to `last`, in order of the words' bytes."""
-        yield from self._database.execute("SELECT * FROM words WHERE word BETWEEN ? AND ?", (first, last))
+    def postings(self, first: bytes, last: bytes) -> list[tuple[bytes, bytes, bytes]]:
+        """Of each word from `first` to `last`, in order of their bytes: `chunks`, `in_text`, `in_context`."""
+        query = "SELECT chunks, in_text, in_context FROM words WHERE word BETWEEN ? AND ?"
+        return self._database.execute(query, (first, last)).fetchall()
 
     def matching(self, query: str) -> NDArray[np.int64]:
         """The chunks that an FTS5 query matches, ascending."""
@@ -115,7 +117,9 @@ def open_folder(folder: Path) -> Layer:
     path = folder / DATABASE
     # immutable: neither locks nor journals are looked for, so a read-only file system will do
     uri = f"{path.resolve(strict=True).as_uri()}?mode=ro&immutable=1"
-    return open_parts(sqlite3.connect(uri, uri=True, check_same_thread=False), folder / VECTORS)
+    database = sqlite3.connect(uri, uri=True, check_same_thread=False)
+    database.execute(f"PRAGMA mmap_size = {_MAPPED_BYTES}")
+    return open_parts(database, folder / VECTORS)
 
 
 def open_parts(database: sqlite3.Connection, vectors: Path, *, offset: int = 0) -> Layer:

@@ -27,14 +27,20 @@ _ROWS_AT_ONCE: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Postings:
-    """The passages that hold a term, each once, and how often, matches in the context counting CONTEXT_WEIGHT."""
+    """Passages that hold a term, and how often, matches in the context counting CONTEXT_WEIGHT."""
 
     passages: NDArray[np.int64]
-    frequencies: NDArray[np.float64]
+    frequencies: NDArray[np.float32]
+    """Whole and half numbers, which float32 holds exactly."""
+    distinct: bool
+    """Whether each passage stands there once; else its frequencies add up."""
 
 
 class WordRanking:
-    """BM25 over all live passages: their number, document frequencies and average length are those of the whole."""
+    """BM25 over all live passages: their number, document frequencies and average length are those of the whole.
+
+    It works in its own arrays, since fresh ones of this size cost more than the sums. One thread at a time.
+    """
 
     def __init__(self, lengths: NDArray[np.int64], live: NDArray[np.bool_]) -> None:
         """`lengths`: (passages,), in words. `live`: (passages,), False where a later layer hides the passage."""
@@ -43,21 +49,37 @@ class WordRanking:
         words = int(lengths[live].sum())
         average = words / self._count if words else 1.0
         self._damping = K1 * (1 - B + B * lengths / average)
+        self._frequency, self._share = np.zeros(len(live)), np.zeros(len(live))
+        self._holding = np.zeros(len(live), np.bool_)
 
-    def scores(self, terms: Iterable[Postings]) -> NDArray[np.float64]:
+    def scores(self, terms: Iterable[Sequence[Postings]]) -> NDArray[np.float64]:
         """float64 (passages,); 0 where no term is held. Hidden passages have scores too, but count for nothing.
 
-        The sum over the terms of idf * f * (k1 + 1) / (f + k1 * (1 - b + b * length / average)), in their order.
+        The sum over the terms of idf * (k1 + 1) * f / (f + k1 * (1 - b + b * length / average)), in their order.
+        A term has its postings in one or several pieces.
         """
         scores = np.zeros(len(self._live))
-        for term in terms:
-            frequency = term.frequencies
-            weight = self._idf(term) * (K1 + 1)
-            scores[term.passages] += weight * frequency / (frequency + self._damping[term.passages])
+        for postings in terms:
+            if postings:
+                self._gather(postings)
+                np.add(self._frequency, self._damping, out=self._share)
+                np.divide(self._frequency, self._share, out=self._share)
+                np.multiply(self._share, self._idf() * (K1 + 1), out=self._share)
+                np.add(scores, self._share, out=scores)
         return scores
 
-    def _idf(self, term: Postings) -> float:
-        holding = int(np.count_nonzero(self._live[term.passages]))
+    def _gather(self, postings: Sequence[Postings]) -> None:
+        self._frequency.fill(0)
+        for piece in postings:
+            if piece.distinct:
+                self._frequency[piece.passages] = piece.frequencies
+            else:
+                np.add.at(self._frequency, piece.passages, piece.frequencies)
+
+    def _idf(self) -> float:
+        np.greater(self._frequency, 0, out=self._holding)
+        np.logical_and(self._holding, self._live, out=self._holding)
+        holding = int(np.count_nonzero(self._holding))
         return max(math.log((self._count - holding + 0.5) / (holding + 0.5)), LEAST_IDF)
 
 

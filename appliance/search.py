@@ -238,25 +238,23 @@ class Library:
         return eligible
 
     def _by_words(self, asked: Asked, eligible: NDArray[np.bool_], depth: int) -> list[int]:
-        scores = self._words.scores(filter(None, map(self._postings, asked.terms)))
+        scores = self._words.scores(map(self._postings, asked.terms))
         return self._best(np.flatnonzero(eligible & (scores > 0)), scores, depth)
 
-    def _postings(self, term: Term) -> Postings | None:
-        """None where nothing holds the term."""
+    def _postings(self, term: Term) -> list[Postings]:
+        """A piece for each layer that holds the term."""
         last = term.word + b"\xff" if term.beginning else term.word  # no UTF-8 has that byte
-        passages: list[NDArray[np.int64]] = []
-        frequencies: list[NDArray[np.float64]] = []
+        pieces = []
         for layer, first in zip(self._layers, self._first_passage, strict=False):
-            for _, chunks, in_text, in_context in layer.postings(term.word, last):
-                passages.append(np.frombuffer(chunks, "<u4").astype(np.int64) + first)
-                frequencies.append(_counts(in_text) + CONTEXT_WEIGHT * _counts(in_context))
-        if not passages:
-            return None
-        if not term.beginning:  # each layer has its own passages
-            return Postings(np.concatenate(passages), np.concatenate(frequencies))
-        summed = np.bincount(np.concatenate(passages), np.concatenate(frequencies), len(self._live)).astype(np.float64)
-        held = np.flatnonzero(summed)
-        return Postings(held, summed[held])
+            rows = layer.postings(term.word, last)
+            if rows:
+                chunks, in_text, in_context = (b"".join(column) for column in zip(*rows, strict=True))
+                passages = np.frombuffer(chunks, "<u4").astype(np.int64)
+                passages += first
+                frequencies = np.frombuffer(in_context, "<u2") * np.float32(CONTEXT_WEIGHT)
+                frequencies += np.frombuffer(in_text, "<u2")
+                pieces.append(Postings(passages, frequencies, distinct=len(rows) == 1))
+        return pieces
 
     def _by_vector(self, vector: NDArray[np.float32], eligible: NDArray[np.bool_], depth: int) -> list[int]:
         """BLAS proposes whatever can be among the first `depth` within its error; these are then measured exactly."""
@@ -394,7 +392,3 @@ def _names(path: str) -> Iterator[str]:
 def _joined(arrays: Iterable[NDArray[Any]]) -> NDArray[Any]:
     found = list(arrays)
     return np.concatenate(found) if found else np.empty(0)
-
-
-def _counts(numbers: bytes) -> NDArray[np.float64]:
-    return np.frombuffer(numbers, "<u2").astype(np.float64)
