@@ -14,6 +14,7 @@ from infra.archive import Archive
 from infra.parameters import ParameterStore
 from infra.paths import CustomerPaths
 from operations.package.folder import Folder, write_folder
+from operations.package.sending import send
 from operations.package.signing import Signer
 from operations.versions import find_record, read_record, read_tar, tar_name
 from schemas.versions import Version, VersionRecord
@@ -33,21 +34,21 @@ class RolledBack:
     folder: Folder
     below: tuple[str, ...]
     """Of an update: the versions that the customer's engine has to have, the newest first."""
+    sent_to: str | None
+    """Where a copy of the folder is now."""
 
 
-async def roll_back(customer: str, version: Version, ports: RollbackPorts, *, to: Path | None = None) -> RolledBack:
-    """Packages a version again, beneath CRADLE_HOME or as a folder in `to`. What stands there is replaced.
+async def roll_back(customer: str, version: Version, ports: RollbackPorts, *, to: str | None = None) -> RolledBack:
+    """Packages a version again. What stands in its place is replaced. `to`: see `send`.
 
     Raises Permanent `customer.id`, `version.unknown`, `version.unarchived` (there is no copy), `archive.missing` or
-    `archive.damaged`, and what the ports do.
+    `archive.damaged`; CradleError `package.target`; and what the ports do.
     """
     record = await find_record(ports.archive, customer, version)
     tar_name(record)  # raises before anything is made
     _, parameters = await ports.parameters.version(customer, record.parameters)
     below = await _versions_below(ports.archive, record)
     place = CustomerPaths(ports.home, customer).rolled_back(record.version)
-    if to is not None:
-        place = to / f"{customer}-{place.name}"
     with aside(place) as scratch:
         tar = scratch / "tar"
         await _write(tar, read_tar(ports.archive, record))
@@ -61,7 +62,8 @@ async def roll_back(customer: str, version: Version, ports: RollbackPorts, *, to
             credentials=False,
             signer=ports.signer,
         )
-    return RolledBack(record, folder, below)
+    sent_to = await send(place, to, called=f"{customer}-{place.name}") if to else None
+    return RolledBack(record, folder, below, sent_to)
 
 
 async def _versions_below(archive: Archive, record: VersionRecord) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """`cradle versions`, `cradle archive verify`, `cradle rollback`: what a customer was given, and giving it again."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -64,7 +63,10 @@ def rollback(
     customer: Customer,
     to: Annotated[str, typer.Option("--to", metavar="VERSION", help="For example v1.0; `cradle versions` lists them.")],
     to_dir: Annotated[
-        Path | None, typer.Option("--to-dir", file_okay=False, help="Where the package's folder is put.")
+        str | None,
+        typer.Option(
+            "--to-dir", metavar="DIR", help="A folder, or s3://bucket/prefix, to copy it to.", show_default=False
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -78,6 +80,7 @@ def rollback(
                 "folder": str(rolled.folder.path),
                 "size": rolled.folder.size,
                 "below": list(rolled.below),
+                "sent_to": rolled.sent_to,
             }
         )
     else:
@@ -113,7 +116,7 @@ async def _verify(customer: str | None) -> "tuple[Inspection, bool]":
         return await inspect_archive(archive, customer, packaged=packaged), True
 
 
-async def _roll_back(customer: str, version: str, to: Path | None) -> "RolledBack":
+async def _roll_back(customer: str, version: str, to: str | None) -> "RolledBack":
     from cradle.compose import open_adapters, open_rollback
     from cradle.settings import load_settings
     from operations.rollback import roll_back
@@ -210,7 +213,8 @@ def _tell_package(rolled: "RolledBack") -> None:
     from rich.markup import escape
 
     record, folder = rolled.record, rolled.folder
-    say(f"[green]✓[/green] {record.version} is packaged again: {escape(str(folder.path))} ({megabytes(folder.size)}).")
+    place = rolled.sent_to or str(folder.path)
+    say(f"[green]✓[/green] {record.version} is packaged again: {escape(place)} ({megabytes(folder.size)}).")
     say(
         f"  [dim]send[/dim] the folder. The customer opens it with the age identity that was {record.customer}'s on "
         f"{record.packaged_at.date()}, unpacks it over the folder that is there, and follows INSTALL."

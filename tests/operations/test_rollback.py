@@ -33,7 +33,7 @@ async def ports(tmp_path: Path) -> RollbackPorts:
     return RollbackPorts(archive, store, load_signer(signing_key(home)), home)
 
 
-async def back(ports: RollbackPorts, version: str, **more: Path) -> RolledBack:
+async def back(ports: RollbackPorts, version: str, **more: str) -> RolledBack:
     return await roll_back("acme", read_version(version), ports, **more)
 
 
@@ -56,9 +56,10 @@ async def test_again_gives_the_same_and_another_folder_may_be_named(ports: Rollb
     before = {name: (first.folder.path / name).read_bytes() for name in first.folder.files}
     again = await back(ports, "v1.0")
     assert {name: (again.folder.path / name).read_bytes() for name in again.folder.files} == before
-    elsewhere = await back(ports, "v1.0", to=tmp_path / "stick")
-    assert elsewhere.folder.path == tmp_path / "stick" / "acme-v1.0-init-rollback"
-    assert {name: (elsewhere.folder.path / name).read_bytes() for name in elsewhere.folder.files} == before
+    elsewhere = await back(ports, "v1.0", to=str(tmp_path / "stick"))
+    sent = tmp_path / "stick" / "acme-v1.0-init-rollback"
+    assert elsewhere.sent_to == str(sent)
+    assert {name: (sent / name).read_bytes() for name in elsewhere.folder.files} == before
 
 
 async def test_the_first_package_and_its_credentials_stay(ports: RollbackPorts) -> None:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ class Road:
     settings: Mapping[str, str] = field(default_factory=dict)
     """Beyond CRADLE_HOME: the URLs of real services; empty for the embedded stack."""
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    through: Sequence[str] = ()
+    """A command that runs the command given after it, as `env` does."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -34,7 +36,7 @@ class Road:
     def run(self, *words: str, ok: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """`cradle words...`; fails the test with what it printed if `ok` and it does not exit with 0."""
         done = subprocess.run(
-            [sys.executable, "-m", "cradle", *words],
+            [*self.through, sys.executable, "-m", "cradle", *words],
             env=self.environment,
             cwd=self.home,
             capture_output=True,
@@ -55,7 +57,7 @@ class Road:
         for stage in stages:
             with (self.home / f"{stage}-{len(self.workers)}.log").open("wb") as log:
                 process = subprocess.Popen(
-                    [sys.executable, "-m", "cradle", "run", stage],
+                    [*self.through, sys.executable, "-m", "cradle", "run", stage],
                     env=self.environment,
                     cwd=self.home,
                     stdout=log,

@@ -90,9 +90,9 @@ class Delivering:
             )
         return place
 
-    async def roll_back(self, version: str, to: Path) -> RolledBack:
+    async def roll_back(self, version: str) -> RolledBack:
         async with AsyncExitStack() as exits:
-            return await roll_back(self.customer, read_version(version), await self.ports(exits), to=to)
+            return await roll_back(self.customer, read_version(version), await self.ports(exits))
 
     def forget_everything_but_the_archive(self) -> None:
         for name in ("images", "packages"):
@@ -231,7 +231,7 @@ async def test_a_customer_goes_back_while_the_newer_version_runs(delivering: Del
     docker(site.engine, "image", "rm", "--force", f"cradle/{delivering.customer}:v1.0")
 
     delivering.forget_everything_but_the_archive()
-    rolled = await delivering.roll_back("v1.0", site.folder.parent / "sent")
+    rolled = await delivering.roll_back("v1.0")
     sealed = (rolled.folder.path / "image.tar.age").read_bytes()
     assert sealed == (delivering.home / "versions" / delivering.customer / "v1.0-init.oci.age").read_bytes()
     assert not (rolled.folder.path / "credentials").exists()
