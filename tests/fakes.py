@@ -71,7 +71,8 @@ def fake_ports(
 ) -> Ports:
     """Ports over dictionaries; `parameters` are JOB's, or told for each job. `others` replace any port by name.
 
-    `ledger`, `parameters` (the store), `archive` and `source` are None unless given: a stage that touches them says so by failing.
+    `ledger`, `parameters` (the store), `archive` and `source` are None unless given: a stage that touches them says so
+    by failing.
     """
     by_job = {JOB: parameters} if isinstance(parameters, InstallationParameters) else parameters
     ports: dict[str, Any] = {

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 
 from schemas.errors import Permanent
-from schemas.ids import check_customer_id, clean_path, clear_message_id, document_id, job_id, message_id
+from schemas.ids import (
+    check_customer_id,
+    clean_path,
+    clean_removal,
+    clear_message_id,
+    document_id,
+    job_id,
+    message_id,
+    removal_id,
+)
 from tests.schemas.strategies import CUSTOMERS, PATHS
 
 JOB = UUID("00000000-0000-0000-0000-000000000001")
@@ -16,6 +25,7 @@ SOURCE = UUID("00000000-0000-0000-0000-000000000002")
 def test_known_answers() -> None:
     assert str(job_id("acme", "2026-03")) == "a1b2b985-2641-5561-a0a2-aba9f693f36e"
     assert document_id(bytes(range(32)), "a/b.pdf", "ab" * 32) == "cf73e5da603ed5fe52ef0e6dcda5e28a"
+    assert removal_id(bytes(range(32)), "a/b.pdf") == "52b20510774a1e0ed702dca70a742bf9"
     assert str(message_id(JOB, "chunk", SOURCE, 7)) == "6d5ed739-3029-5097-a78e-8e52053a41a6"
     assert str(clear_message_id(b'{"customer":"acme"}')) == "3428c362-427e-57f2-a437-08f8247dbac2"
 
@@ -75,3 +85,23 @@ def test_an_unclean_path_is_refused_without_being_told(path: str) -> None:
         clean_path(path)
     assert error.value.code == "source.path"
     assert str(error.value) == "The document's path is not a clean relative path."
+
+
+@given(PATHS)
+def test_what_is_removed_is_a_clean_path_or_a_folder(path: str) -> None:
+    assert clean_removal(path) == clean_path(path)
+    assert clean_removal(path + "/") == clean_path(path) + "/"
+
+
+@pytest.mark.parametrize("path", ["", "/", "//", "a//", "/a/", "../a/", "a/./", "a\0/"])
+def test_an_unclean_removal_is_refused(path: str) -> None:
+    with pytest.raises(Permanent) as caught:
+        clean_removal(path)
+    assert caught.value.code == "source.path"
+
+
+def test_a_removal_is_no_document_and_a_folder_no_file() -> None:
+    key = bytes(32)
+    assert (
+        len({removal_id(key, "a"), removal_id(key, "a/"), document_id(key, "a", ""), removal_id(b"1" * 32, "a")}) == 4
+    )
