@@ -8,21 +8,20 @@ lays the file out anew from its content. Nothing in it is drawn, timed or taken 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
-import apsw
 import numpy as np
 from numpy.typing import NDArray
 
 from appliance.format import APPLICATION_ID, DATABASE, HEADER_BYTES, SCHEMA, VECTORS, VERSION, VectorShape
 from builders.leaves import admit_leaf, chunk_leaf, embed_leaf
+from builders.scratch import UNIT, Scratch, SealedFile
 from schemas.merkle import MerkleTree
 from schemas.messages import Chunk, Document, PageSpan
 
 _PRAGMAS: Final = f"""
-PRAGMA page_size = 4096;
+PRAGMA page_size = {UNIT};
 PRAGMA encoding = 'UTF-8';
 PRAGMA auto_vacuum = NONE;
 PRAGMA application_id = {APPLICATION_ID};
@@ -33,6 +32,8 @@ PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA temp_store = MEMORY;          -- nothing of a customer's in the machine's temporary folder
 PRAGMA cache_size = -65536;          -- 64 MiB
 """
+PAGE_BYTES: Final = 4096
+"""Of the file in the image. While it is made its pages are scratch units: each is one piece of encryption."""
 _INDEX_SETTINGS: Final = {"automerge": 0, "crisismerge": 1000, "hashsize": 16 * 1024 * 1024}
 """Words gather in 16 MiB of memory before they are written, and merge once, at the end."""
 _MOST_COUNTED: Final = 2**16 - 1
@@ -80,16 +81,15 @@ class DataLayerWriter:
     An update that only hides has no document.
     """
 
-    def __init__(self, folder: Path, *, number: int = 0) -> None:
-        """`folder` exists and is empty; it holds the scratch file as well until `finish`.
+    def __init__(self, scratch: Scratch, *, number: int = 0) -> None:
+        """All that is written lies in `scratch`, sealed; so do the two files, from `finish` until it is closed.
 
         `number` is the layer's: above 0 it is an update, and hides in the layers below what it replaces or removes.
         """
-        self._folder = folder
+        self._scratch = scratch
         self._update = number > 0
-        self._scratch = folder / f".{DATABASE}"
-        self._vectors: BinaryIO = (folder / VECTORS).open("xb")
-        self._database = apsw.Connection(str(self._scratch))
+        self._vectors = scratch.file(VECTORS)
+        self._database = scratch.database(f"{DATABASE}-in-the-making")
         self._database.execute(_PRAGMAS)
         self._database.execute("BEGIN")
         self._database.execute(SCHEMA)
@@ -104,7 +104,6 @@ class DataLayerWriter:
         return self
 
     def __exit__(self, _t: type[BaseException] | None, _e: BaseException | None, _b: TracebackType | None) -> None:
-        self._vectors.close()
         self._database.close(True)
 
     def add(self, document: Document, title: str | None, passages: Passages) -> None:
@@ -161,20 +160,22 @@ class DataLayerWriter:
             raise ValueError("only an update hides paths")
         self._database.execute("INSERT OR IGNORE INTO hidden VALUES (?)", (path,))
 
+    @property
+    def files(self) -> dict[str, SealedFile]:
+        """The two files of the format by name, once finished."""
+        return {name: self._scratch.file(name) for name in (DATABASE, VECTORS)}
+
     def finish(self, about: Mapping[str, Any]) -> Contents:
-        """Writes `about` and what was counted, and leaves exactly the two files of the format in the folder."""
+        """Writes `about` and what was counted: the two files are whole."""
         merkle = {stage: tree.root() for stage, tree in self._trees.items()}
         contents = Contents(self._documents, self._chunks, self._dimension, merkle)
         self._write_about({**about, **_counted(contents)})
         self._database.execute("INSERT INTO passages(passages) VALUES ('optimize')")
         self._write_words()
         self._database.execute("COMMIT")
-        self._database.execute("VACUUM INTO ?", (str(self._folder / DATABASE),))
+        self._database.execute(f"PRAGMA page_size = {PAGE_BYTES}; VACUUM INTO ?", (DATABASE,))
         self._database.close()
-        self._scratch.unlink()
-        self._vectors.seek(0)
-        self._vectors.write(VectorShape(self._chunks, self._dimension).header())
-        self._vectors.close()
+        self._vectors.write(0, VectorShape(self._chunks, self._dimension).header())
         return contents
 
     def _begin(self, document: Document) -> None:
@@ -186,10 +187,10 @@ class DataLayerWriter:
     def _add_vectors(self, vectors: NDArray[np.float32]) -> None:
         if self._dimension == 0:
             self._dimension = vectors.shape[1]
-            self._vectors.write(bytes(HEADER_BYTES))
+            self._vectors.write(0, bytes(HEADER_BYTES))
         if vectors.shape[1] != self._dimension:
             raise ValueError(f"a vector has {vectors.shape[1]} dimensions, those before it {self._dimension}")
-        self._vectors.write(vectors.astype("<f4", copy=False).tobytes())
+        self._vectors.write(self._vectors.size, vectors.astype("<f4", copy=False).tobytes())
 
     def _write_words(self) -> None:
         """The index by word, and how many words each chunk has: one walk over it, one word in memory at a time."""

@@ -13,6 +13,7 @@ from builders.data_layer import Contents, DataLayerWriter, DocumentText, Passage
 from builders.oci.aside import aside, put_in_place
 from builders.oci.layout import Layer, RunSettings, write_image, write_update
 from builders.oci.read import DATA_ROLE, Image, Window, layer_files, open_image, role_of
+from builders.scratch import Scratch
 from schemas.errors import CradleError
 from schemas.messages import Document
 
@@ -75,13 +76,12 @@ class Below:
 class ImageBuilder:
     """An image in the making: pass the documents to `data`, then `finish`."""
 
-    def __init__(self, scratch: Path, base: Image | None, into: Path, below: Below | None) -> None:
-        self._layout, self._data_folder = scratch / "layout", scratch / "data"
+    def __init__(self, folder: Path, scratch: Scratch, base: Image | None, into: Path, below: Below | None) -> None:
+        self._layout = folder / "layout"
         self._layout.mkdir()
-        self._data_folder.mkdir()
         self._base, self._into, self._below = base, into, below
         self._number = below.data_layers if below else 0
-        self.data = DataLayerWriter(self._data_folder, number=self._number)
+        self.data = DataLayerWriter(scratch, number=self._number)
 
     def finish(self, about: Mapping[str, Any]) -> BuiltImage:
         """Writes the image and puts it in its place. `about` says what decided its content; it has a `fingerprint`."""
@@ -96,8 +96,8 @@ class ImageBuilder:
         from builders.sbom import make_sbom  # a quarter of a second, which readers of images need not wait
 
         annotations = _annotations(fingerprint, contents)
-        names = data_file_names(self._number)
-        files = dict(zip(names, (self._data_folder / DATABASE, self._data_folder / VECTORS), strict=True))
+        written = self.data.files
+        files = dict(zip(data_file_names(self._number), (written[DATABASE], written[VECTORS]), strict=True))
         data = Layer(f"{DATA_ROLE}{layer_folder(self._number)}", files, annotations)
         if self._below:
             return write_update(self._layout, self._below.manifest, self._below.config, data, annotations)
@@ -117,8 +117,8 @@ def building(into: Path, base: Path | str | None, *, below: Below | None = None)
     Raises CradleError `image.unknown` or `image.broken`: the base is not to be read.
     """
     under = _open_base(base) if base and below is None else None
-    with aside(into) as scratch:
-        builder = ImageBuilder(scratch, under, into, below)
+    with aside(into) as folder, Scratch(folder) as scratch:
+        builder = ImageBuilder(folder, scratch, under, into, below)
         with builder.data:
             yield builder
 

@@ -5,9 +5,10 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO, cast
 
 
 @contextmanager
@@ -28,6 +29,33 @@ def aside(place: Path) -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def named_when_whole(folder: Path) -> Iterator[tuple[BinaryIO, Callable[[str], None]]]:
+    """A new file in `folder` without a name, and the function that syncs it and gives it one.
+
+    Whoever is killed before leaves nothing there, where the file system has O_TMPFILE, as Linux's usual ones do; on
+    others the file is hidden until then. Of two files of one name the first remains.
+    """
+    try:
+        descriptor, hidden = os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o600), None
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT) or not folder.is_dir():
+            raise
+        descriptor, hidden = tempfile.mkstemp(dir=folder, prefix=".")
+    with os.fdopen(descriptor, "wb") as file, ExitStack() as left:
+        if hidden is not None:
+            left.callback(Path(hidden).unlink)
+
+        def give_name(name: str) -> None:
+            file.flush()
+            os.fsync(descriptor)
+            with suppress(FileExistsError), _opened(folder) as entries:
+                # through a folder's descriptor, since only so does os.link follow the link in /proc to the file
+                os.link(hidden or f"/proc/self/fd/{descriptor}", name, dst_dir_fd=entries, follow_symlinks=True)
+
+        yield cast(BinaryIO, file), give_name
 
 
 def put_in_place(folder: Path, place: Path) -> None:
@@ -57,9 +85,15 @@ def _renamed(folder: Path, place: Path) -> bool:
 
 def sync(path: Path) -> None:
     """Returns once the file's bytes, or the folder's entries, are on disk."""
+    with _opened(path) as handle:
+        os.fsync(handle)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        yield handle
     finally:
         os.close(handle)
 
@@ -78,9 +112,6 @@ def _new_folder(prefix: str, parent: Path, held: ExitStack) -> Path:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Raises BlockingIOError where another process holds it."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
+    with _opened(folder) as handle:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
-    finally:
-        os.close(handle)

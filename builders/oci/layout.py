@@ -4,13 +4,13 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from builders.oci.aside import named_when_whole
 from builders.oci.read import ROLE, Image
 from builders.oci.tar import Content, write_tar
 
@@ -105,11 +105,11 @@ def write_layout(
 def write_blob(folder: Path, media_type: str, produce: Callable[[Callable[[bytes], object]], object]) -> dict[str, Any]:
     """Stores what `produce` passes to its argument as a blob; returns the blob's descriptor."""
     blobs = blobs_folder(folder)
-    with tempfile.NamedTemporaryFile(dir=blobs, delete=False) as file:
+    with named_when_whole(blobs) as (file, give_name):
         output = _Hashed(file)
         produce(output.write)
-    name = output.sha256.hexdigest()
-    Path(file.name).rename(blobs / name)
+        name = output.sha256.hexdigest()
+        give_name(name)
     return {"mediaType": media_type, "digest": f"sha256:{name}", "size": output.size}
 
 

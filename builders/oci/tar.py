@@ -7,15 +7,26 @@ of 8 GiB or more has its size in a pax record before it, as POSIX 1003.1-2001 sa
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final, Protocol
 
 BLOCK: Final = 512
 PIECE_BYTES: Final = 1024 * 1024
 _USTAR_LIMIT: Final = 8**11
 """A size has 11 octal digits."""
 
-Content = bytes | Path
-"""A file's content: the bytes themselves, or the file that holds them."""
+
+class Readable(Protocol):
+    """Bytes that lie somewhere."""
+
+    @property
+    def size(self) -> int: ...
+
+    def open(self) -> BinaryIO:
+        """A reader from the first byte on."""
+
+
+Content = bytes | Path | Readable
+"""A file's content: the bytes themselves, or what holds them."""
 
 
 def write_tar(files: Mapping[str, Content], write: Callable[[bytes], object]) -> None:
@@ -33,12 +44,12 @@ def write_tar(files: Mapping[str, Content], write: Callable[[bytes], object]) ->
 
 
 def _write_file(name: str, content: Content, write: Callable[[bytes], object]) -> None:
-    size = len(content) if isinstance(content, bytes) else content.stat().st_size
+    size = _size(content)
     if size >= _USTAR_LIMIT:
         record = _pax_record("size", str(size))
         write(_header("pax", len(record), mode=0o644, kind=b"x") + record + _padding(len(record)))
     write(_header(name, size if size < _USTAR_LIMIT else 0, mode=0o644, kind=b"0"))
-    with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as source:
+    with _open(content) as source:
         written = 0
         while piece := source.read(PIECE_BYTES):
             write(piece)
@@ -46,6 +57,18 @@ def _write_file(name: str, content: Content, write: Callable[[bytes], object]) -
     if written != size:
         raise ValueError("a file changed while it was archived")
     write(_padding(size))
+
+
+def _size(content: Content) -> int:
+    if isinstance(content, bytes):
+        return len(content)
+    return content.stat().st_size if isinstance(content, Path) else content.size
+
+
+def _open(content: Content) -> BinaryIO:
+    if isinstance(content, bytes):
+        return io.BytesIO(content)
+    return content.open("rb") if isinstance(content, Path) else content.open()
 
 
 def _header(name: str, size: int, *, mode: int, kind: bytes) -> bytes:

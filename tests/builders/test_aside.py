@@ -1,11 +1,14 @@
+import errno
+import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from builders.oci.aside import aside, put_in_place
+from builders.oci.aside import aside, named_when_whole, put_in_place
 
 BUILDER = """
 import sys, time
@@ -68,3 +71,38 @@ def test_the_next_build_clears_what_a_killed_one_left_and_nothing_else(tmp_path:
         assert (scratch / "half").exists()
         build(place, "after its death")
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
+
+
+@pytest.mark.parametrize("anonymous", [True, False])
+def test_a_file_gets_its_name_when_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, anonymous: bool
+) -> None:
+    if not anonymous:
+        monkeypatch.setattr("builders.oci.aside.os.open", _without_nameless_files(os.open))
+    for content in (b"first", b"second"):
+        with named_when_whole(tmp_path) as (file, give_name):
+            file.write(content)
+            assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == (
+                [] if content == b"first" else ["name"]
+            )
+            assert not anonymous or len(list(tmp_path.iterdir())) == (content == b"second")
+            give_name("name")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("name", b"first")]
+
+
+def test_a_file_that_is_not_whole_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), named_when_whole(tmp_path) as (file, _):
+        file.write(b"half")
+        raise RuntimeError
+    assert not list(tmp_path.iterdir())
+
+
+def _without_nameless_files(opened: Callable[..., int]) -> Callable[..., int]:
+    """A file system that knows none."""
+
+    def open_file(path: Path, flags: int, *more: int, **options: int) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "not supported")
+        return opened(path, flags, *more, **options)
+
+    return open_file

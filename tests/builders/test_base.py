@@ -64,5 +64,20 @@ def test_another_recipe_is_told_apart(tmp_path: Path, monkeypatch: pytest.Monkey
     with monkeypatch.context() as other:
         other.setattr(base, "__file__", str(changed))
         assert base.recipe() != today
-    monkeypatch.setattr(base, "version", lambda name: "0.0.0")
+    monkeypatch.setattr(base, "python_packages", lambda: ["numpy==0.0.0"])
     assert base.recipe() != today
+
+
+def test_it_brings_what_the_appliance_imports_and_what_that_needs() -> None:
+    names = {package.partition("==")[0] for package in base.python_packages()}
+    assert names >= {"numpy", "mcp", "argon2-cffi", "argon2-cffi-bindings", "pydantic-core", "starlette", "uvicorn"}
+    assert not names & {"pip", "apsw", "aiokafka", "cradle", "docker"}
+
+
+def test_the_dockerfile_makes_the_same_contents() -> None:
+    text = base.dockerfile("debian:another")
+    assert text.count("FROM debian:another") == 2
+    assert [package for package in base.python_packages() if f" {package}" not in text] == []
+    assert " ".join(base.DEBIAN_PACKAGES) in text
+    assert " ".join(base.COMPILE) in text
+    assert "{{" not in text

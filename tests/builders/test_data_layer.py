@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from appliance.format import APPLICATION_ID, DATABASE, VECTORS
 from appliance.search import map_vectors
 from builders.data_layer import Contents, DataLayerWriter, Passages
+from builders.scratch import Scratch
 from tests.builders.corpus import ABOUT, Book, book, in_order, library
 
 PINNED_DATABASE = "ed647f10807a6138ff79787f7509964aeccb14d544d0f8a322aa17f909fd8409"
@@ -26,8 +27,9 @@ PINNED_VECTORS = "3a1e92cd5e095c927b7faf7a2c142254c496e4365549041a64fb7401c10ab2
 def write(
     folder: Path, books: list[Book], rows: int = 100, *, number: int = 0, removed: Iterable[str] = ()
 ) -> Contents:
+    """Leaves the two files in the new folder."""
     folder.mkdir(parents=True)
-    with DataLayerWriter(folder, number=number) as writer:
+    with Scratch(folder) as scratch, DataLayerWriter(scratch, number=number) as writer:
         for path in removed:
             writer.hide(path)
         for one in books:
@@ -35,7 +37,10 @@ def write(
             for passages in baked.passages:
                 writer.add(baked.document, baked.title, passages)
             writer.close_document(baked.document, baked.title, baked.whole())
-        return writer.finish(ABOUT)
+        contents = writer.finish(ABOUT)
+        for name, file in writer.files.items():
+            (folder / name).write_bytes(file.open().read())
+    return contents
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -111,7 +116,7 @@ def test_a_document_twice_is_refused(tmp_path: Path) -> None:
 
 def test_vectors_of_another_dimension_are_refused(tmp_path: Path) -> None:
     one, other, *_ = library()
-    with DataLayerWriter(tmp_path) as writer:
+    with DataLayerWriter(Scratch(tmp_path)) as writer:
         writer.add(one.document, None, Passages(one.chunks, one.texts, one.vectors))
         writer.close_document(one.document, None, one.baked().whole())
         with pytest.raises(ValueError, match="8"):
@@ -120,7 +125,7 @@ def test_vectors_of_another_dimension_are_refused(tmp_path: Path) -> None:
 
 def test_a_document_without_passages_is_refused(tmp_path: Path) -> None:
     one = library()[0]
-    with DataLayerWriter(tmp_path) as writer, pytest.raises(ValueError, match="passage"):
+    with DataLayerWriter(Scratch(tmp_path)) as writer, pytest.raises(ValueError, match="passage"):
         writer.close_document(one.document, None, one.baked().whole())
 
 
@@ -190,5 +195,5 @@ def test_in_which_order_paths_were_removed_does_not_show(tmp_path: Path) -> None
 
 
 def test_the_first_layer_hides_nothing(tmp_path: Path) -> None:
-    with DataLayerWriter(tmp_path) as writer, pytest.raises(ValueError, match="update"):
+    with DataLayerWriter(Scratch(tmp_path)) as writer, pytest.raises(ValueError, match="update"):
         writer.hide("a.txt")
