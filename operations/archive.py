@@ -52,7 +52,7 @@ async def inspect_archive(
     A version is missing as well where a later one shows that it was there. Raises Permanent `customer.id`, and what the
     archive's port does.
     """
-    prefix = f"{ROOT}/{check_customer_id(customer)}/" if customer else f"{ROOT}/"
+    prefix = f"{ROOT}/{check_customer_id(customer)}/" if customer is not None else f"{ROOT}/"
     listed = {name: read_name(name) async for name in archive.list(prefix)}
     ours = {name: read for name, read in listed.items() if read}
     inspection = Inspection(problems=[Problem(name, "stray") for name, read in listed.items() if not read])

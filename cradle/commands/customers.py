@@ -5,12 +5,17 @@ from typing import Annotated, Any
 
 import typer
 
-from cradle.commands.terminal import Json, out, pairs, print_json, run, say
+from cradle.commands.terminal import Json, customer_id, out, pairs, print_json, run, say
 from schemas.errors import CradleError
 
 app = typer.Typer(help="Customers and their Installation Parameters.", no_args_is_help=True)
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="Lower-case letters, digits and '-', for example acme-gmbh.")]
+Id = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", callback=customer_id, help="Lower-case letters, digits and '-', for example acme-gmbh."
+    ),
+]
 
 
 @app.command("add")

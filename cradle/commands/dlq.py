@@ -6,7 +6,7 @@ from uuid import UUID
 
 import typer
 
-from cradle.commands.terminal import FAILED, Json, note, out, pairs, print_json, say, table
+from cradle.commands.terminal import FAILED, Json, customer_id, note, out, pairs, print_json, say, table
 from cradle.commands.terminal import run as run_to_end
 from cradle.commands.terminal import show as show_table
 from schemas.errors import CradleError
@@ -28,7 +28,9 @@ Ids = Annotated[list[UUID] | None, typer.Argument(metavar="[ID]...", help="Lette
 Job = Annotated[UUID | None, typer.Option(help="Only of this job.")]
 Code = Annotated[str | None, typer.Option(help="Only with this code.")]
 Stage = Annotated[str | None, typer.Option(help="Only of this stage.")]
-Customer = Annotated[str | None, typer.Option("--customer", "-c", help="Only of this customer's jobs.")]
+Customer = Annotated[
+    str | None, typer.Option("--customer", "-c", callback=customer_id, help="Only of this customer's jobs.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cradle.commands.jobs import describe, finish
-from cradle.commands.terminal import FAILED, Json, err, note, print_json, say
+from cradle.commands.terminal import FAILED, Json, customer_id, err, note, print_json, say
 from cradle.commands.terminal import run as run_to_end
 from schemas.errors import CradleError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def ingest(
     *,
-    customer: Annotated[str, typer.Option("--customer", "-c", help="Who owns the documents.")],
+    customer: Annotated[str, typer.Option("--customer", "-c", callback=customer_id, help="Who owns the documents.")],
     source: Annotated[
         str | None,
         typer.Argument(metavar="SOURCE", help="A folder, a file, or s3://bucket/prefix.", show_default=False),

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import typer
 
-from cradle.commands.terminal import FAILED, Json, note, out, pairs, print_json, say, show, table
+from cradle.commands.terminal import FAILED, Json, customer_id, note, out, pairs, print_json, say, show, table
 from cradle.commands.terminal import run as run_to_end
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ COLOURS = {"baked": "green", "packaged": "green", "failed": "red", "cancelled": 
 
 
 def jobs(
-    customer: Annotated[str | None, typer.Option("--customer", "-c", help="Only this customer's.")] = None,
+    customer: Annotated[
+        str | None, typer.Option("--customer", "-c", callback=customer_id, help="Only this customer's.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 20,
     json: Json = False,
 ) -> None:

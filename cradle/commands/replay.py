@@ -7,7 +7,7 @@ from uuid import UUID
 import typer
 
 from cradle.commands.jobs import describe, finish
-from cradle.commands.terminal import FAILED, Json, note, print_json, say, show, table
+from cradle.commands.terminal import FAILED, Json, customer_id, note, print_json, say, show, table
 from cradle.commands.terminal import run as run_to_end
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ def replay(
     *,
     topic: Annotated[str, typer.Option("--from", metavar="TOPIC", help="The topic to read again.")],
     job: Annotated[UUID | None, typer.Option(help="Only of this job.", show_default=False)] = None,
-    customer: Annotated[str | None, typer.Option("--customer", "-c", help="Only of this customer's jobs.")] = None,
+    customer: Annotated[
+        str | None, typer.Option("--customer", "-c", callback=customer_id, help="Only of this customer's jobs.")
+    ] = None,
     document: Annotated[
         list[str] | None,
         typer.Option(help="Only this document, by id or path; may be repeated.", show_default=False),

@@ -52,6 +52,13 @@ out: Final = Console(highlight=False)
 err: Final = Console(stderr=True, highlight=False)
 
 
+def customer_id(value: str | None) -> str | None:
+    """Of an option or argument that names one: refused before anything is opened. Raises Permanent `customer.id`."""
+    from schemas.ids import check_customer_id
+
+    return value if value is None else check_customer_id(value)
+
+
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Runs a command's coroutine to its end."""
     return asyncio.run(work)

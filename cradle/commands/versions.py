@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cradle.commands.terminal import FAILED, Json, moment, note, print_json, say, show, table
+from cradle.commands.terminal import FAILED, Json, customer_id, moment, note, print_json, say, show, table
 from cradle.commands.terminal import run as run_to_end
 from schemas.errors import CradleError, Permanent
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from operations.rollback import RolledBack
     from schemas.versions import VersionRecord
 
-Customer = Annotated[str, typer.Argument(metavar="CUSTOMER", help="The customer's id.")]
+Customer = Annotated[str, typer.Argument(metavar="CUSTOMER", callback=customer_id, help="The customer's id.")]
 SHORT = 12
 """Digits of a digest that a person compares."""
 MOST_JOBS = 1000
@@ -44,7 +44,9 @@ def versions(customer: Customer, json: Json = False) -> None:
 
 @app.command("verify")
 def verify(
-    customer: Annotated[str | None, typer.Argument(metavar="CUSTOMER", help="Only this customer's.")] = None,
+    customer: Annotated[
+        str | None, typer.Argument(metavar="CUSTOMER", callback=customer_id, help="Only this customer's.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Read everything that is archived again, and compare it with the records. Exit code 1 if anything is not whole."""
@@ -120,10 +122,8 @@ async def _roll_back(customer: str, version: str, to: str | None) -> "RolledBack
     from cradle.compose import open_adapters, open_rollback
     from cradle.settings import load_settings
     from operations.rollback import roll_back
-    from schemas.ids import check_customer_id
     from schemas.versions import read_version
 
-    check_customer_id(customer)
     async with open_adapters(load_settings()) as adapters:
         return await roll_back(customer, read_version(version), await open_rollback(adapters), to=to)
 
