@@ -1,4 +1,4 @@
-"""What the conformance suite asks of the server that it tests: tools, prompts and resources of given names and contents.
+"""What the conformance suite asks of the server that it tests: tools, prompts, resources of given names and contents.
 
     python -m tests.conformance.fixtures PORT
 

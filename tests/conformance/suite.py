@@ -1,4 +1,4 @@
-"""MCP's official conformance suite: how it is run against a server here, and which of its scenarios cannot pass and why.
+"""MCP's official conformance suite: how it is run against a server here; which scenarios cannot pass, and why.
 
 `make conformance` installs it: npm's @modelcontextprotocol/conformance, the newest release for the revisions up to
 2025-11-25, the newest preview for both revisions as they were frozen, and the Node 22 that they want.
