@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from infra.sources import Source
     from infra.staging import Staging
     from operations.jobs import PinnedJobs
+    from operations.package import PackagePorts, Signer
     from operations.reconcile import Bench
     from operations.redrive import Mail
     from operations.replay import ReplayPorts
@@ -321,12 +322,31 @@ async def open_verify(adapters: Adapters) -> "VerifyPorts":
 
 async def open_rollback(adapters: Adapters) -> "RollbackPorts":
     """What it takes to package an archived version again."""
-    from infra.paths import signing_key
-    from operations.package.signing import load_signer
     from operations.rollback import RollbackPorts
 
-    home = adapters.settings.home
-    return RollbackPorts(await adapters.archive(), await adapters.parameters(), load_signer(signing_key(home)), home)
+    settings = adapters.settings
+    return RollbackPorts(await adapters.archive(), await adapters.parameters(), _signer(settings), settings.home)
+
+
+async def open_package(adapters: Adapters) -> "PackagePorts":
+    """What it takes to package."""
+    from operations.package import PackagePorts
+
+    return PackagePorts(
+        ledger=await adapters.ledger(),
+        parameters=await adapters.parameters(),
+        archive=await adapters.archive(),
+        home=adapters.settings.home,
+        signer=_signer(adapters.settings),
+        clock=clock,
+    )
+
+
+def _signer(settings: Settings) -> "Signer":
+    from infra.paths import signing_key
+    from operations.package.signing import load_signer
+
+    return load_signer(settings.signing_key or signing_key(settings.home))
 
 
 async def open_bench(adapters: Adapters, *, dry_run: bool) -> "Bench":

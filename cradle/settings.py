@@ -50,8 +50,8 @@ class Settings(BaseSettings):
     """Versions that were delivered, append-only: `s3://bucket/prefix?endpoint=...` with object lock, or
     `file:///folder`."""
     signing_key: Path | None = None
-    """Ed25519 key that packages are signed with, PEM without a password. Unset: `signing/ed25519.pem` in `home`, made at
-    first use."""
+    """Ed25519 key that packages are signed with, PEM without a password. Unset: `signing/ed25519.pem` in `home`, made
+    at first use."""
     keys_url: str | None = None
     """One data key a job: `file:///folder`."""
     progress_url: str | None = None

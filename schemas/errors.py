@@ -450,6 +450,11 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
         "The customer's age recipient is not one.",
         "Set it again with `cradle customer add CUSTOMER --recipient age1...`.",
     ),
+    "package.letter": ErrorKind(
+        "That letter tells of {what}, and there is none.",
+        "`cradle jobs` and `cradle versions CUSTOMER` list what there is.",
+        family=Family.USAGE,
+    ),
     "package.target": ErrorKind(
         "The package cannot be put there: {what}.",
         "It stands under CRADLE_HOME/packages; name another folder or bucket in --to.",

@@ -11,11 +11,13 @@ from cradle.commands import (
     customers,
     dlq,
     doctor,
+    image,
     ingest,
     isolate,
     jobs,
     lag,
     offsets,
+    package,
     reconcile,
     run,
     search,
@@ -73,6 +75,8 @@ COMMANDS: Final[Mapping[str, tuple[str, Callable[..., None]]]] = {
     "job": (_WORK, jobs.job),
     "wait": (_WORK, jobs.wait),
     "search": (_WORK, search.search),
+    "package": (_WORK, package.package),
+    "letter": (_WORK, package.letter),
     "verify": (_WORK, verifying.verify),
     "replay": (_WORK, replaying.replay),
     "versions": (_WORK, delivered.versions),
@@ -91,6 +95,7 @@ for _name, (_panel, _function) in COMMANDS.items():
 app.command("isolate", hidden=True)(isolate.isolate)
 app.add_typer(customers.app, name="customer", rich_help_panel=_WORK)
 app.add_typer(delivered.app, name="archive", rich_help_panel=_WORK)
+app.add_typer(image.app, name="image", rich_help_panel=_WORK)
 app.add_typer(dlq.app, name="dlq", rich_help_panel=_FLOW)
 app.add_typer(offsets.app, name="offsets", rich_help_panel=_FLOW)
 app.add_typer(topics.app, name="topics", rich_help_panel=_FLOW)
