@@ -145,4 +145,6 @@ def _positive(text: str) -> int:
 
 
 if __name__ == "__main__":
+    # before numpy is loaded: search has threads of its own, and those of BLAS burn time while they wait
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.exit(main())

@@ -118,11 +118,26 @@ def _sums(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return rows[:, 0]
 
 
-def lengths_of(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Length of each row, 1 where it is zero; without a second matrix."""
-    lengths: NDArray[np.float32] = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-    lengths[lengths == 0] = 1.0
-    return lengths
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Vectors with their lengths."""
+
+    vectors: NDArray[np.float32]
+    """(rows, dimension)"""
+    lengths: NDArray[np.float32]
+    """(rows,); 1 where it is zero."""
+
+    @classmethod
+    def of(cls, vectors: NDArray[np.float32]) -> "Measured":
+        lengths: NDArray[np.float32] = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+        lengths[lengths == 0] = 1.0
+        return cls(vectors, lengths)
+
+    def similarities(self, unit: NDArray[np.float32]) -> NDArray[np.float32]:
+        """float32 (rows,): cosines to a vector of length 1, within `similarity_error`."""
+        found: NDArray[np.float32] = self.vectors @ unit
+        found /= self.lengths
+        return found
 
 
 def best(

@@ -11,6 +11,7 @@ import re
 import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import accumulate, takewhile
@@ -25,12 +26,12 @@ from appliance.format import MOST_LAYERS, layer_folder
 from appliance.layer import DocumentInfo, DocumentText, Entry, Layer, map_vectors, open_folder, open_parts
 from appliance.ranking import (
     CONTEXT_WEIGHT,
+    Measured,
     Postings,
     WordRanking,
     best,
     exact_similarities,
     fuse,
-    lengths_of,
     similarity_error,
 )
 
@@ -39,6 +40,10 @@ __all__ = ["DocumentInfo", "DocumentText", "Library", "Passage", "library", "map
 LEAST_DEPTH: Final = 5
 """Each ranking names as many passages as are wanted, but at least these. Deeper, what both rank in the middle beats
 what one ranks first: of 24 questions about examples/, 20 have their answer first at this depth, 18 at depth 50."""
+_THREADS: Final = 2
+"""That read the vectors: two take most of what memory gives. BLAS has threads too, but they burn time while they wait,
+so `__main__` leaves it one."""
+_ROWS_A_PIECE: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,8 @@ class Library:
         )
         self._live = self._live_documents[self._document_of]
         self._words = WordRanking(_joined(layer.lengths for layer in layers), self._live)
-        self._norms: list[NDArray[np.float32]] | None = None
+        self._measured: list[Measured] | None = None
+        self._threads = ThreadPoolExecutor(_THREADS, "vectors")
         self._reader = Reader()
         self._lock = threading.Lock()
 
@@ -208,10 +214,11 @@ class Library:
     def warm(self) -> None:
         """Reads every vector once, so that the first question with a vector need not."""
         with self._lock:
-            self._lengths_of_vectors()
+            self._vectors_measured()
 
     def close(self) -> None:
         with self._lock, ExitStack() as stack:
+            stack.callback(self._threads.shutdown)
             stack.callback(self._reader.close)
             for layer in self._layers:
                 stack.callback(layer.close)
@@ -262,9 +269,8 @@ class Library:
         if not self.dimension or not length or not eligible.any():
             return []
         unit = (vector / np.float32(length)).astype(np.float32)
-        norms = self._lengths_of_vectors()
-        filled = [(layer.vectors, norm) for layer, norm in zip(self._layers, norms, strict=True) if len(norm)]
-        roughly = np.concatenate([vectors @ unit / norm for vectors, norm in filled])
+        measured = self._vectors_measured()
+        roughly = np.concatenate(list(self._threads.map(lambda piece: piece.similarities(unit), measured)))
         roughly = np.where(eligible, roughly, -np.inf)
         if len(roughly) > depth:
             last = np.partition(roughly, len(roughly) - depth)[len(roughly) - depth]
@@ -292,11 +298,16 @@ class Library:
             ]
         )
 
-    def _lengths_of_vectors(self) -> list[NDArray[np.float32]]:
-        """Of each layer, computed once."""
-        if self._norms is None:
-            self._norms = [lengths_of(layer.vectors) for layer in self._layers]
-        return self._norms
+    def _vectors_measured(self) -> list[Measured]:
+        """All vectors, in pieces, with their lengths; computed once."""
+        if self._measured is None:
+            pieces = [
+                layer.vectors[start : start + _ROWS_A_PIECE]
+                for layer in self._layers
+                for start in range(0, len(layer.vectors), _ROWS_A_PIECE)
+            ]
+            self._measured = list(self._threads.map(Measured.of, pieces))
+        return self._measured
 
     # -- lookup
 
