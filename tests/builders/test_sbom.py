@@ -38,8 +38,11 @@ def base(folder: Path, *layers: dict[str, str]) -> Image:
         (folder / "blobs" / "sha256" / digest).write_bytes(data)
         return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data)}
 
-    archived = [blob(gzip.compress(_tar(files)), "application/vnd.oci.image.layer.v1.tar+gzip") for files in layers]
-    manifest = {"config": blob(b"{}", "application/vnd.oci.image.config.v1+json"), "layers": archived}
+    plain = [_tar(files) for files in layers]
+    gzipped = [blob(gzip.compress(one, mtime=0), "application/vnd.oci.image.layer.v1.tar+gzip") for one in plain]
+    diff_ids = [f"sha256:{hashlib.sha256(one).hexdigest()}" for one in plain]
+    config = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+    manifest = {"config": blob(canonical_json(config), "application/vnd.oci.image.config.v1+json"), "layers": gzipped}
     named = blob(canonical_json(manifest), "application/vnd.oci.image.manifest.v1+json")
     (folder / "index.json").write_bytes(canonical_json({"manifests": [named]}))
     (folder / "oci-layout").write_text("{}")
