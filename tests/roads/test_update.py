@@ -4,7 +4,6 @@ What the customer has is kept in a folder as its engine keeps it, layer by layer
 left when the next one is made. In the end search over the layers is search over one full bake of the same documents.
 """
 
-import asyncio
 import json
 import shutil
 import zipfile
@@ -12,7 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -21,11 +19,7 @@ from appliance.question import Questions
 from appliance.search import Library, open_layers
 from builders.image import data_file_names, data_layers
 from builders.oci.read import Window, open_image
-from cradle.compose import open_adapters
-from cradle.settings import Settings
-from operations.versions import remember
 from schemas.parameters import InstallationParameters
-from tests.remembered import record_of
 from tests.roads.road import CUSTOMER, STAGES, Road
 
 pytestmark = pytest.mark.apart
@@ -115,16 +109,9 @@ def layout_of(road: Road, report: dict[str, Any]) -> Path:
 
 
 def deliver(road: Road, report: dict[str, Any], version: str, customer: Customer) -> None:
-    """The version is remembered, the customer gets its layers, and all else that there is of its job is destroyed."""
-
-    async def packaged() -> None:
-        async with open_adapters(Settings(home=road.home)) as adapters:
-            ledger = await adapters.ledger()
-            record = record_of(await ledger.job(UUID(report["job"])), road.home, version)
-            await remember(await adapters.archive(), record, None)
-            await ledger.packaged(record.job, record.generation, version)
-
-    asyncio.run(packaged())
+    """The job is packaged, the customer gets its layers, and all else that there is of it is destroyed."""
+    assert road.json("package", report["job"])["version"] == version
+    assert road.json("job", report["job"])["version"] == version
     customer.load(layout_of(road, report))
     road.json("erase", report["job"])
     shutil.rmtree(layout_of(road, report))
@@ -166,10 +153,14 @@ def test_search_over_an_image_and_its_updates_is_search_over_one_full_bake(road:
     archives |= changed
     equal_to_a_full_bake(road, customer, sources, archives, tmp_path)
 
-    # -- v1.2: only removes
+    # -- v1.2: only removes; another update of v1.1 was made meanwhile, and comes too late
+    late = baked(road, str(write(tmp_path / "in", {"late.md": document("rent")}, {})), "--update")
     report = baked(road, "--update", "--remove", "folder 0/0.md", "--remove", "papers.zip!/two.md")
     assert (report["extends"], report["documents"]["total"]) == ("v1.1-update", 0)
     deliver(road, report, "v1.2-update", customer)
+    refused = road.run("package", late["job"], ok=False)
+    assert (refused.returncode, late["extends"]) == (1, "v1.1-update")
+    assert "version.superseded" in refused.stderr
     del sources["folder 0/0.md"]
     del archives["papers.zip"]["two.md"]
 
