@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -100,13 +100,15 @@ class Answers:
 @asynccontextmanager
 async def open_answers(data: Path, settings: Settings) -> AsyncIterator[Answers]:
     """Raises OSError or ValueError where the data or the SBOM cannot be read."""
-    with open_layers(data) as library:
+    with ExitStack() as stack:
+        library = stack.enter_context(open_layers(data))
         questions = Questions(
             library.about,
             settings.embeddings_url,
             model=settings.embeddings_model,
             token=settings.embeddings_token,
         )
+        stack.callback(questions.close)
         answers = Answers(library, questions, read_components(settings.sbom))
         threading.Thread(target=answers.warm, daemon=True).start()
         yield answers

@@ -72,6 +72,11 @@ class Questions:
         """Loads the bundled model, about 1 s, or asks the service once. Blocking."""
         self.embed("warm")
 
+    def close(self) -> None:
+        """Ends the connections to the service."""
+        if self._service is not None:
+            self._service.close()
+
     def _loaded(self) -> Encoder | None:
         with self._lock:
             if self._bundled and self._encoder is None:
@@ -130,6 +135,11 @@ class _Service:
                 self._wires = (wire,)
                 return wire.vector(response.json())
         raise ValueError("the service knows neither wire format")
+
+    def close(self) -> None:
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
 
     def _known(self) -> tuple[_Wire, ...]:
         """The wire formats that the address leaves open, the first to try first."""

@@ -120,6 +120,7 @@ class Library:
         self._threads = ThreadPoolExecutor(_THREADS, "vectors")
         self._reader = Reader()
         self._lock = threading.Lock()
+        self._closed = False
 
     @property
     def about(self) -> dict[str, Any]:
@@ -212,12 +213,14 @@ class Library:
         self.search("ready", limit=1)
 
     def warm(self) -> None:
-        """Reads every vector once, so that the first question with a vector need not."""
+        """Reads every vector once, so that the first question with a vector need not. Nothing once it is closed."""
         with self._lock:
-            self._vectors_measured()
+            if not self._closed:
+                self._vectors_measured()
 
     def close(self) -> None:
         with self._lock, ExitStack() as stack:
+            self._closed = True
             stack.callback(self._threads.shutdown)
             stack.callback(self._reader.close)
             for layer in self._layers:

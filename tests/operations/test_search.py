@@ -1,4 +1,5 @@
 import os
+import shutil
 from pathlib import Path
 from uuid import UUID
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 
 from appliance.encoder import DIMENSION, load_encoder
-from builders.image import build_image
+from builders.image import Below, build_image
 from builders.oci.archive import save
 from builders.oci.read import open_image
 from infra.paths import CustomerPaths
@@ -48,6 +49,38 @@ def test_a_layout_and_its_tar_answer_alike(tmp_path: Path) -> None:
     answers = search(tmp_path, str(layout), "Urlaub Vertrag pump")
     assert answers == search(tmp_path, str(tmp_path / "image.tar"), "Urlaub Vertrag pump")
     assert len(answers) > 2
+
+
+def test_an_image_of_several_layers_answers_as_one(tmp_path: Path) -> None:
+    """As the customer's engine has it: whoever only has the update cannot ask it."""
+    bake(tmp_path / "elsewhere" / "base", library())
+    replacing = book("a/contract.txt", "The lease ends after two years.")
+    build_image(
+        [replacing.baked()],
+        ABOUT,
+        None,
+        tmp_path / "update",
+        below=below(tmp_path / "elsewhere" / "base"),
+        removed=["z.csv"],
+    )
+    with pytest.raises(CradleError) as caught:
+        search(tmp_path, str(tmp_path / "update"), "lease")
+    assert caught.value.code == "image.thin"
+
+    blobs = tmp_path / "update" / "blobs" / "sha256"
+    for blob in (tmp_path / "elsewhere" / "base" / "blobs" / "sha256").iterdir():
+        shutil.copy(blob, blobs / blob.name)
+    bake(tmp_path / "whole", in_order([library()[0], replacing]))
+    for question in ("lease", "contract twelve months", "pump", "Urlaub Vertrag"):
+        assert search(tmp_path, str(tmp_path / "update"), question) == search(
+            tmp_path, str(tmp_path / "whole"), question
+        )
+    assert search(tmp_path, str(tmp_path / "update"), "pump") == []
+
+
+def below(layout: Path) -> Below:
+    image = open_image(layout)
+    return Below(image.digest, image.manifest, image.config)
 
 
 def test_the_builtin_model_finds_meaning_in_the_other_language(tmp_path: Path) -> None:
