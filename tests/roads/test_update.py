@@ -115,6 +115,7 @@ def deliver(road: Road, report: dict[str, Any], version: str, customer: Customer
     customer.load(layout_of(road, report))
     road.json("erase", report["job"])
     shutil.rmtree(layout_of(road, report))
+    shutil.rmtree(road.home / "packages")  # it was sent
     assert not [path for path in road.home.rglob(f"*{report['job']}*") if path.suffix != ".destroyed"]
 
 
