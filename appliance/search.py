@@ -7,14 +7,13 @@ An update's layer hides what it replaces or removes. What is found, its order an
 of the documents that are left.
 """
 
-import re
 import threading
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import accumulate, takewhile
+from itertools import accumulate, islice, takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.asking import Asked, Reader, Term
+from appliance.catalogue import Catalogue, Filter
 from appliance.format import MOST_LAYERS, layer_folder
-from appliance.layer import DocumentInfo, DocumentText, Entry, Layer, map_vectors, open_folder, open_parts
+from appliance.layer import DocumentInfo, DocumentText, Layer, map_vectors, open_folder, open_parts
 from appliance.ranking import (
     CONTEXT_WEIGHT,
     Measured,
@@ -65,30 +65,6 @@ class Passage:
     date: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """What a document has to be. Dates are inclusive, `2026-01-31`; a document without one fails both."""
-
-    document: str | None = None
-    """A path; one that ends in '/' stands for all within it."""
-    language: str | None = None
-    since: str | None = None
-    until: str | None = None
-
-    def admits(self, entry: Entry) -> bool:
-        return (
-            self._admits_path(entry.path)
-            and self.language in (None, entry.language)
-            and (self.since is None or (entry.date is not None and entry.date >= self.since))
-            and (self.until is None or (entry.date is not None and entry.date <= self.until))
-        )
-
-    def _admits_path(self, path: str) -> bool:
-        if self.document is None:
-            return True
-        return path.startswith(self.document) if self.document.endswith("/") else path == self.document
-
-
 class Library:
     """Opened data layers, the oldest first. `close()` it, or use it in a `with`. One thread at a time is let in.
 
@@ -104,18 +80,12 @@ class Library:
         """Of every vector; 0 where there is none."""
         self._first_document = [0, *accumulate(len(layer.entries) for layer in layers)]
         self._first_passage = [0, *accumulate(len(layer.vectors) for layer in layers)]
-        self._entries = [entry for layer in layers for entry in layer.entries]
-        self._live_documents = _live(layers)
-        self._catalogue = sorted(np.flatnonzero(self._live_documents).tolist(), key=self._place)
-        """The live documents, by path's bytes and SHA-256."""
-        self._paths = [self._entries[document].path.encode() for document in self._catalogue]
-        self._order = np.full(len(self._entries), -1, np.int64)
-        self._order[self._catalogue] = np.arange(len(self._catalogue))
-        self._document_of = _joined(
-            layer.document_of + first for layer, first in zip(layers, self._first_document, strict=False)
+        self._catalogue = Catalogue(layers)
+        self._document_of = np.concatenate(
+            [layer.document_of + first for layer, first in zip(layers, self._first_document, strict=False)]
         )
-        self._live = self._live_documents[self._document_of]
-        self._words = WordRanking(_joined(layer.lengths for layer in layers), self._live)
+        self._live: NDArray[np.bool_] = self._catalogue.live[self._document_of]
+        self._words = WordRanking(np.concatenate([layer.lengths for layer in layers]), self._live)
         self._measured: list[Measured] | None = None
         self._threads = ThreadPoolExecutor(_THREADS, "vectors")
         self._reader = Reader()
@@ -126,7 +96,7 @@ class Library:
     def about(self) -> dict[str, Any]:
         """What the newest layer says of itself, with what is live in all of them counted, and `layers`: each alone."""
         live = {
-            "documents": len(self._catalogue),
+            "documents": len(self._catalogue.numbers),
             "chunks": int(np.count_nonzero(self._live)),
             "dimension": self.dimension,
         }
@@ -183,25 +153,18 @@ class Library:
     ) -> list[DocumentInfo]:
         """The first `limit` documents in order of their paths' bytes, from behind the path `after`."""
         wanted = Filter(None, language, since, until)
-        begin = 0 if after is None else bisect_right(self._paths, after.encode())
         with self._lock:
-            found: list[DocumentInfo] = []
-            for number in self._catalogue[begin:]:
-                if len(found) == limit:
-                    break
-                if wanted.admits(self._entries[number]):
-                    found.append(self._info(number))
-            return found
+            return [self._info(number) for number in islice(self._catalogue.listed(wanted, after), limit)]
 
     def document(self, path: str) -> DocumentText | None:
         """The document of that path, None if there is none. Of several, the first by SHA-256."""
         with self._lock:
-            return next(map(self._text, self._numbers(path)), None)
+            return next(map(self._text, self._catalogue.named(path)), None)
 
     def passages(self, path: str) -> list[Passage]:
         """All passages of the document that `document(path)` gives, in order; none if there is none."""
         with self._lock:
-            number = next(self._numbers(path), None)
+            number = next(self._catalogue.named(path), None)
             if number is None:
                 return []
             document = self._text(number)
@@ -236,10 +199,9 @@ class Library:
 
     def _eligible(self, wanted: Filter, asked: Asked) -> NDArray[np.bool_]:
         """bool (passages,)"""
-        eligible: NDArray[np.bool_] = self._live
+        eligible = self._live
         if wanted != Filter():
-            admitted = np.fromiter(map(wanted.admits, self._entries), np.bool_, len(self._entries))
-            eligible = eligible & admitted[self._document_of]
+            eligible = eligible & self._catalogue.admitted(wanted)[self._document_of]
         for query in asked.verbatim:
             matching = np.zeros(len(eligible), np.bool_)
             for layer, first in zip(self._layers, self._first_passage, strict=False):
@@ -285,7 +247,7 @@ class Library:
         return self._best(near, exact, depth)
 
     def _best(self, passages: NDArray[np.int64], scores: NDArray[np.float64], depth: int) -> list[int]:
-        found = best(passages, scores[passages], self._order[self._document_of[passages]], depth)
+        found = best(passages, scores[passages], self._catalogue.order[self._document_of[passages]], depth)
         return [int(passage) for passage in found]
 
     def _vectors(self, passages: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -313,14 +275,6 @@ class Library:
         return self._measured
 
     # -- lookup
-
-    def _place(self, document: int) -> tuple[bytes, str]:
-        entry = self._entries[document]
-        return entry.path.encode(), entry.sha256
-
-    def _numbers(self, path: str) -> Iterator[int]:
-        begin = bisect_left(self._paths, path.encode())
-        return takewhile(lambda number: self._entries[number].path == path, self._catalogue[begin:])
 
     def _text(self, number: int) -> DocumentText:
         layer = bisect_right(self._first_document, number) - 1
@@ -382,27 +336,3 @@ def _dimension(layers: Iterable[Layer]) -> int:
     if len(dimensions) > 1:
         raise ValueError("the data layers have vectors of different dimensions")
     return dimensions.pop() if dimensions else 0
-
-
-def _live(layers: Sequence[Layer]) -> NDArray[np.bool_]:
-    """bool (documents,): whether no layer above hides it."""
-    hidden: set[str] = set()
-    live: list[bool] = []
-    for layer in reversed(layers):
-        live[:0] = [hidden.isdisjoint(_names(entry.path)) if hidden else True for entry in layer.entries]
-        hidden.update(layer.hidden)
-    return np.array(live, np.bool_)
-
-
-def _names(path: str) -> Iterator[str]:
-    """Whatever hides a path: itself, the archives that it came out of, the folders that it lies in."""
-    yield path
-    for slash in re.finditer("/", path):
-        yield path[: slash.end()]
-        if path[: slash.start()].endswith("!"):
-            yield path[: slash.start() - 1]
-
-
-def _joined(arrays: Iterable[NDArray[Any]]) -> NDArray[Any]:
-    found = list(arrays)
-    return np.concatenate(found) if found else np.empty(0)
