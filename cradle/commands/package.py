@@ -153,9 +153,9 @@ def _warn(packaged: "Packaged") -> None:
     customer = packaged.record.customer
     if not packaged.folder.encrypted:
         say(
-            f"\n[yellow]![/yellow] {customer} has no age recipient: image.tar holds the documents in clear, and nothing\n"
-            "  was archived, so that `cradle rollback` cannot bring this version back.\n"
-            f"  [dim]next[/dim] `cradle customer add {customer} --recipient age1...` does both from the next version on."
+            f"\n[yellow]![/yellow] {customer} has no age recipient: image.tar holds the documents in clear, nothing "
+            "was\n  archived, so that `cradle rollback` cannot bring this version back.\n"
+            f"  [dim]next[/dim] `cradle customer add {customer} --recipient age1...` does both from the next one on."
         )
     if packaged.again and packaged.folder.new_credentials:
         note("The folder was gone, so its token is a new one: what was sent before keeps the token that it has.")
