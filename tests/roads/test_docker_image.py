@@ -1,17 +1,25 @@
 """The image as its customer runs it: loaded into a Docker engine, with no network, no rights and a read-only root."""
 
 import json
+import os
+import shutil
+import subprocess
 import tarfile
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from mcp import Client, StdioServerParameters
 
 from appliance.encoder import load_encoder
 from builders.base import archive_mirror
 from builders.image import build_image
+from builders.oci.archive import save
 from builders.oci.read import open_image
 from operations.search import search
 from schemas.parameters import EmbeddingConfig, InstallationParameters
@@ -80,6 +88,86 @@ def test_the_image_answers_like_the_layout(
 def test_the_image_says_what_it_holds(image: str, docker_engine_host: str) -> None:
     about = json.loads(docker(docker_engine_host, "run", *CONFINED, image, "about"))
     assert (about["documents"], about["chunks"]) == (4, 9)
+
+
+@pytest.mark.parametrize(("protocol", "mode"), [("2026-07-28", "2026-07-28"), ("2025-11-25", "legacy")])
+async def test_it_answers_over_stdio(
+    image: str, layout: Path, docker_engine_host: str, protocol: str, mode: str
+) -> None:
+    """As an MCP client on the customer's desk starts it."""
+    words = ["--host", docker_engine_host, "run", "--interactive", *CONFINED, image, "stdio"]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(layout.parent)}
+    async with Client(StdioServerParameters(command="docker", args=words, env=environment), mode=mode) as client:
+        assert client.protocol_version == protocol
+        answer = await client.call_tool("search", {"question": "Wie viele Tage Urlaub habe ich?", "limit": 3})
+        about = await client.call_tool("about", {})
+    [first, *_] = answer.structured_content["passages"]
+    assert first["text"] == "Der Urlaubsanspruch beträgt 30 Tage."
+    assert about.structured_content["documents"] == 4
+    software = {one["name"] for one in about.structured_content["components"]}
+    assert {"numpy", "mcp", "sqlite", "libc6"} <= software
+
+
+def test_it_becomes_healthy_and_writes_nothing(image: str, docker_engine_host: str) -> None:
+    options = [option for option in CONFINED if option != "--rm"]
+    container = docker(docker_engine_host, "run", "--detach", *options, image, "serve", "--open").strip()
+    try:
+        deadline = time.monotonic() + 60
+        while (state := _inspected(container, docker_engine_host)["State"]["Health"])["Status"] == "starting":
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        assert state["Status"] == "healthy", state
+        assert _inspected(container, docker_engine_host)["Config"]["Healthcheck"]["Test"] == [
+            "CMD", "python3", "-m", "appliance", "healthcheck",
+        ]  # fmt: skip
+        assert docker(docker_engine_host, "diff", container) == ""
+        docker(docker_engine_host, "stop", "--time", "10", container)
+        assert _inspected(container, docker_engine_host)["State"]["ExitCode"] == 0
+    finally:
+        docker(docker_engine_host, "rm", "--force", container)
+
+
+def test_it_does_not_start_open_by_itself(image: str, docker_engine_host: str) -> None:
+    command = ["docker", "--host", docker_engine_host, "run", *CONFINED, image]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "does not start without a token" in done.stderr
+
+
+@pytest.mark.parametrize("program", ["skopeo", "podman"])
+def test_the_same_tar_is_taken_by(program: str, layout: Path, tmp_path: Path) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not there: apt install {program}")
+    tar = tmp_path / "image.tar"
+    save(open_image(layout), tar, name="cradle/acme:v1.0")
+    image = open_image(layout)
+    config = image.manifest["config"]["digest"]
+    if program == "podman":
+        with tempfile.TemporaryDirectory(prefix="podman-") as runs:  # it refuses a longer path
+            storage = ["--root", f"{tmp_path}/root", "--runroot", runs, "--storage-driver", "vfs"]
+            _run("podman", *storage, "load", "--input", str(tar))
+            [known] = json.loads(_run("podman", *storage, "image", "inspect", config.removeprefix("sha256:")))
+            assert known["Id"] == config.removeprefix("sha256:")
+            _run("podman", *storage, "image", "rm", "--force", config.removeprefix("sha256:"))
+        return
+    for kind in ("docker-archive", "oci-archive"):
+        copy = tmp_path / f"{kind}.tar"
+        _run("skopeo", "--insecure-policy", "copy", f"{kind}:{tar}", f"oci-archive:{copy}:v1.0")
+        copied = json.loads(_run("skopeo", "inspect", "--config", "--raw", f"oci-archive:{copy}"))
+        assert copied["rootfs"] == image.config["rootfs"]
+        # out of Docker's form it is written anew, and OCI has no word for a health check
+        assert (copied == image.config) == (kind == "oci-archive")
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _inspected(container: str, host: str) -> dict[str, Any]:
+    [known] = json.loads(docker(host, "inspect", container))
+    return dict(known)
 
 
 def test_it_runs_as_nobody_and_the_engine_knows_its_configuration(
