@@ -1,6 +1,7 @@
 """`python -m appliance serve | stdio | search | about | healthcheck`: the image's entry point."""
 
 import argparse
+import gc
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from appliance.format import FOLDER
+from appliance.sbom import read_components
 from appliance.settings import read_settings
 
 if TYPE_CHECKING:
@@ -74,6 +76,7 @@ def _serve(options: argparse.Namespace) -> int:
         why = error.strerror if isinstance(error, OSError) else error
         print(NO_TOKEN.format(file=settings.token_file, why=why), file=sys.stderr)
         return 1
+    gc.disable()  # until the server is loaded, which takes a tenth less so
     from appliance.serve import serve
 
     serve(options.data, settings, options.host, options.port, check)
@@ -87,6 +90,8 @@ def _token_check(file: Path) -> "TokenCheck":
 
 
 def _stdio(options: argparse.Namespace) -> int:
+    # at once: a thread waits for input, and would hold an orderly exit back
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     from appliance.serve import stdio
 
     stdio(options.data, read_settings(os.environ))
@@ -114,8 +119,9 @@ def _search(options: argparse.Namespace) -> int:
 def _about(options: argparse.Namespace) -> int:
     from appliance.search import open_layers
 
+    components = read_components(read_settings(os.environ).sbom)
     with open_layers(options.data) as library:
-        print(json.dumps(library.about, ensure_ascii=False, indent=2))
+        print(json.dumps({**library.about, "components": components}, ensure_ascii=False, indent=2))
     return 0
 
 

@@ -91,7 +91,10 @@ class Answers:
         await asyncio.to_thread(self._library.ready)
 
     def warm(self) -> None:
-        """Loads what the first question with a vector needs. Blocking; questions may come meanwhile."""
+        """Begins to load what the first question with a vector needs. Questions may come meanwhile."""
+        threading.Thread(target=self._warm, daemon=True).start()
+
+    def _warm(self) -> None:
         self._questions.warm()
         if self._questions.how != "lexical":
             self._library.warm()
@@ -109,9 +112,7 @@ async def open_answers(data: Path, settings: Settings) -> AsyncIterator[Answers]
             token=settings.embeddings_token,
         )
         stack.callback(questions.close)
-        answers = Answers(library, questions, read_components(settings.sbom))
-        threading.Thread(target=answers.warm, daemon=True).start()
-        yield answers
+        yield Answers(library, questions, read_components(settings.sbom))
 
 
 def _span(asked: wire.DocumentAsked, pages: list[wire.Page], length: int) -> tuple[int, int]:

@@ -1,9 +1,11 @@
 """The server: every road to the answers on one port, behind one guard and one token."""
 
 import asyncio
+import gc
 import os
 import signal
-from collections.abc import AsyncIterator, Collection, Sequence
+import socket
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -58,6 +60,8 @@ def serve(data: Path, settings: Settings, host: str, port: int, check: TokenChec
 
     Raises OSError or ValueError where the data cannot be read.
     """
+    gc.freeze()  # what was imported stays: the collector need not look at it again and again
+    gc.enable()
     asyncio.run(_serve(data, settings, host, port, check))
 
 
@@ -69,12 +73,12 @@ def stdio(data: Path, settings: Settings) -> None:
 async def _serve(data: Path, settings: Settings, host: str, port: int, check: TokenCheck | None) -> None:
     async with open_answers(data, settings) as answers:
         app = build_app(mcp_server(answers), [page(), *routes(answers)], check, settings.hosts)
-        await run(app, host, port)
+        await run(app, host, port, once_it_listens=answers.warm)
     # nothing is left to save, and a thread that waits for the model service would hold the exit back
     os._exit(0)
 
 
-async def run(app: Starlette, host: str, port: int) -> None:
+async def run(app: Starlette, host: str, port: int, *, once_it_listens: Callable[[], None]) -> None:
     """Serves `app` until SIGTERM or SIGINT, and then returns."""
     config = uvicorn.Config(
         app,
@@ -90,11 +94,22 @@ async def run(app: Starlette, host: str, port: int) -> None:
     # uvicorn raises the signal again once it has stopped: what is open here must still be closed
     for one in (signal.SIGTERM, signal.SIGINT):
         signal.signal(one, signal.SIG_IGN)
-    await uvicorn.Server(config).serve()
+    await _Listening(config, once_it_listens).serve()
+
+
+class _Listening(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, then: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._then = then
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._then()
 
 
 async def _stdio(data: Path, settings: Settings) -> None:
     async with open_answers(data, settings) as answers:
+        answers.warm()
         await serve_stdio(mcp_server(answers))
 
 

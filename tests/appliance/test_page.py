@@ -26,9 +26,13 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(params=["en-GB", "de-DE"])
+@pytest.fixture
 def language(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+    """The visitor's: English unless the test asks for another."""
+    return str(getattr(request, "param", "en-GB"))
+
+
+IN_BOTH_LANGUAGES = pytest.mark.parametrize("language", ["en-GB", "de-DE"], indirect=True)
 
 
 @pytest.fixture
@@ -61,6 +65,7 @@ def search(page: Page, question: str) -> None:
     page.locator("#found .card").first.wait_for()
 
 
+@IN_BOTH_LANGUAGES
 def test_it_speaks_the_visitor_s_language(page: Page, language: str) -> None:
     expect(page.locator("html")).to_have_attribute("lang", language[:2])
     title = {"en-GB": "Your token, please", "de-DE": "Ihr Token, bitte"}[language]
@@ -81,6 +86,7 @@ def test_it_asks_for_the_token_and_keeps_it_in_the_tab(page: Page) -> None:
     assert page.evaluate("sessionStorage.length") == 0
 
 
+@IN_BOTH_LANGUAGES
 def test_a_question_is_asked_and_its_passage_opened_by_keyboard_alone(page: Page) -> None:
     enter(page)
     search(page, "When does the contract end?")

@@ -49,10 +49,10 @@ def test_it_ends_within_a_second_also_while_somebody_listens(layers: Path, stop:
             assert time.monotonic() - told < 1
 
 
-def test_it_ends_while_it_starts(layers: Path) -> None:
+@pytest.mark.parametrize("command", [["serve", "--open", "--port", str(free_port())], ["stdio"]])
+def test_it_ends_while_it_starts(layers: Path, command: list[str]) -> None:
     """As process 1 of a container it has to see to that itself; here the default would end it with -15."""
-    command = [*program(layers), "serve", "--open", "--port", str(free_port())]
-    process = subprocess.Popen(command, env=surroundings())
+    process = subprocess.Popen([*program(layers), *command], env=surroundings(), stdin=subprocess.PIPE)
     handled = 1 << (signal.SIGTERM - 1)
     deadline = time.monotonic() + 20
     while not _signals_caught(process.pid) & handled:
@@ -60,6 +60,8 @@ def test_it_ends_while_it_starts(layers: Path) -> None:
         time.sleep(0.002)
     process.terminate()
     assert process.wait(5) == 0
+    assert process.stdin is not None
+    process.stdin.close()
 
 
 def _signals_caught(pid: int) -> int:

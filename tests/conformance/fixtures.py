@@ -202,7 +202,9 @@ async def main(port: int) -> None:
         on_get_prompt=get_prompt,
         on_completion=complete,
     )
-    await run(build_app(server, [Route("/healthz", healthz)], None, ()), "127.0.0.1", port)
+    await run(
+        build_app(server, [Route("/healthz", healthz)], None, ()), "127.0.0.1", port, once_it_listens=lambda: None
+    )
 
 
 if __name__ == "__main__":
