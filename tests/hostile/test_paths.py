@@ -197,7 +197,7 @@ COMMANDS = [
     ["ingest", ".", "--customer={}"],
     ["jobs", "--customer={}"],
     ["dlq", "list", "--customer={}"],
-    ["replay", "ingest", "--customer={}"],
+    ["replay", "--from=ingest", "--customer={}"],
     ["versions", "--", "{}"],
     ["archive", "verify", "--", "{}"],
     ["rollback", "--to=v1.0", "--", "{}"],

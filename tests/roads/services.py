@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
+import psutil
 
 from infra.local import services
 from infra.local.postgres import EmbeddedPostgres
@@ -45,6 +46,18 @@ class OwnServices:
         for service in self.each.values():
             service.stop()
 
+    def kill(self) -> None:
+        """SIGKILL to all of them, as a power cut would end them; what the disk was given, it has."""
+        kafka, known = services.kafka_node(self._root), self._known
+        kafka.kill()
+        services.redis_server(self._root, known).kill()
+        services.s3_server(self._root, known).kill()
+        kill_with_children(int(next(self._postgres.folder.rglob("postmaster.pid")).read_text().split()[0]))
+
+    def start_again(self) -> None:
+        for service in self.each.values():
+            service.start()
+
     @property
     def each(self) -> Mapping[str, Service]:
         kafka, known = services.kafka_node(self._root), self._known
@@ -78,6 +91,16 @@ class OwnServices:
             "aws_secret_access_key": self._known["CRADLE_TEST_S3_SECRET"],
             "region_name": "us-east-1",
         }
+
+
+def kill_with_children(pid: int) -> None:
+    """Returns once none of them runs any more."""
+    process = psutil.Process(pid)
+    family = [*process.children(recursive=True), process]
+    for one in family:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    psutil.wait_procs(family, timeout=20)
 
 
 @contextmanager
