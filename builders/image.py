@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import appliance
 from appliance.format import DATABASE, FOLDER, VECTORS, layer_folder
+from builders.backends import Backend, open_backend
 from builders.data_layer import Contents, DataLayerWriter, DocumentText, Passages
 from builders.oci.aside import aside, put_in_place
-from builders.oci.layout import Layer, RunSettings, write_image, write_update
+from builders.oci.layout import Layer, RunSettings, write_update
 from builders.oci.read import DATA_ROLE, Image, Window, layer_files, open_image, role_of
 from builders.scratch import Scratch
 from schemas.errors import CradleError
@@ -76,10 +77,13 @@ class Below:
 class ImageBuilder:
     """An image in the making: pass the documents to `data`, then `finish`."""
 
-    def __init__(self, folder: Path, scratch: Scratch, base: Image | None, into: Path, below: Below | None) -> None:
+    def __init__(
+        self, folder: Path, scratch: Scratch, base: Image | None, into: Path, *, below: Below | None, backend: Backend
+    ) -> None:
         self._layout = folder / "layout"
         self._layout.mkdir()
         self._base, self._into, self._below = base, into, below
+        self._backend = backend
         self._number = below.data_layers if below else 0
         self.data = DataLayerWriter(scratch, number=self._number)
 
@@ -104,23 +108,27 @@ class ImageBuilder:
         sbom = make_sbom(self._base, version=version("cradle"), licence=LICENCE)
         layers = [Layer("appliance", {**appliance_files(), SBOM: sbom}), data]
         run = run_settings()
-        return write_image(self._layout, self._base, layers, run, {**run.labels, **annotations})
+        return self._backend.write(self._layout, self._base, layers, run, {**run.labels, **annotations})
 
 
 @contextmanager
-def building(into: Path, base: Path | str | None, *, below: Below | None = None) -> Iterator[ImageBuilder]:
+def building(
+    into: Path, base: Path | str | None, *, below: Below | None = None, builder: str = "daemonless"
+) -> Iterator[ImageBuilder]:
     """An image that will stand at `into`, an OCI layout. Left before `finish`, or killed, it leaves nothing there.
 
     `base`: an OCI layout, where it has several images with `@sha256:...` after it; None for none.
     `below`: the image that an update lies over; then `base` plays no part, and the layout is thin: it holds the new
     data layer alone, since whoever has the image below has the rest.
-    Raises CradleError `image.unknown` or `image.broken`: the base is not to be read.
+    `builder`: who writes the layers (`builders.backends`); an update's is always written here.
+    Raises CradleError `image.unknown` or `image.broken`: the base is not to be read; `settings.invalid`.
     """
+    backend = open_backend(builder)
     under = _open_base(base) if base and below is None else None
     with aside(into) as folder, Scratch(folder) as scratch:
-        builder = ImageBuilder(folder, scratch, under, into, below)
-        with builder.data:
-            yield builder
+        image = ImageBuilder(folder, scratch, under, into, below=below, backend=backend)
+        with image.data:
+            yield image
 
 
 def build_image(
@@ -131,13 +139,14 @@ def build_image(
     *,
     below: Below | None = None,
     removed: Iterable[str] = (),
+    builder: str = "daemonless",
 ) -> BuiltImage:
     """Builds an image of `documents`, in order of path's bytes and SHA-256. Raises as `building` and its parts do.
 
     Over an image `below` each document replaces whatever its path was there, and `removed` names paths that are no
     more (a path that ends in '/': all within it).
     """
-    with building(into, base, below=below) as image:
+    with building(into, base, below=below, builder=builder) as image:
         for path in removed:
             image.data.hide(path)
         for baked in documents:

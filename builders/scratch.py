@@ -166,6 +166,14 @@ class _Reader(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._offset, os.SEEK_END: self._file.size}[whence]
+        self._offset = start + offset
+        return self._offset
+
     def readinto(self, buffer: Any) -> int:
         data = self._file.read(self._offset, len(buffer))
         buffer[: len(data)] = data

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from builders.oci.aside import sync
 from builders.oci.layout import INDEX_TYPE, LAYOUT_FILE, MANIFEST_TYPE, canonical_json
-from builders.oci.read import Image, Window
+from builders.oci.read import Image
 from builders.oci.tar import Content, write_tar
 
 
@@ -62,15 +62,9 @@ def stream(image: Image, write: Callable[[bytes], object], *, name: str) -> None
         "oci-layout": canonical_json(LAYOUT_FILE),
         "index.json": canonical_json(index),
         "manifest.json": canonical_json(docker_manifest),
-        **{blob: _whole_file(window) for blob, window in image.blobs.items()},
+        **image.blobs,
     }
     write_tar(files, write)
-
-
-def _whole_file(window: Window) -> Path:
-    if window.offset:
-        raise ValueError("the image is in a tar already")
-    return window.path
 
 
 def _full_name(name: str) -> str:

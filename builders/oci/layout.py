@@ -55,13 +55,25 @@ def write_image(
     folder: Path, base: Image | None, layers: Sequence[Layer], run: RunSettings, annotations: Mapping[str, str]
 ) -> str:
     """Writes the layout into the empty `folder`: the base's layers, then `layers`. Returns the manifest's digest."""
+    return finish_image(folder, base, [(layer, _write_layer(folder, layer)) for layer in layers], run, annotations)
+
+
+def finish_image(
+    folder: Path,
+    base: Image | None,
+    layers: Sequence[tuple[Layer, Mapping[str, Any]]],
+    run: RunSettings,
+    annotations: Mapping[str, str],
+) -> str:
+    """Ends a layout in which the layers stand as blobs, uncompressed, of which these are the descriptors. Returns the
+    manifest's digest."""
     if base is not None:
         for descriptor in base.layers:
             _adopt(base, descriptor, blobs_folder(folder))
         annotations = {**annotations, "org.opencontainers.image.base.digest": base.digest}
-    written = [_write_layer(folder, layer) for layer in layers]
-    below = base.layers if base else []
-    return write_layout(folder, _config(base, layers, written, run), [*below, *written], annotations)
+    written = [descriptor for _, descriptor in layers]
+    config = _config(base, [layer for layer, _ in layers], written, run)
+    return write_layout(folder, config, [*(base.layers if base else ()), *written], annotations)
 
 
 def write_update(
@@ -111,6 +123,11 @@ def write_blob(folder: Path, media_type: str, produce: Callable[[Callable[[bytes
         name = output.sha256.hexdigest()
         give_name(name)
     return {"mediaType": media_type, "digest": f"sha256:{name}", "size": output.size}
+
+
+def described_layer(layer: Layer, descriptor: Mapping[str, Any]) -> dict[str, Any]:
+    """The descriptor of its blob, with what is said of the layer."""
+    return {**descriptor, "annotations": {ROLE: layer.role, **layer.annotations}}
 
 
 def blobs_folder(folder: Path) -> Path:
@@ -165,8 +182,7 @@ def _history(layer: Layer) -> dict[str, str]:
 
 
 def _write_layer(folder: Path, layer: Layer) -> dict[str, Any]:
-    descriptor = write_blob(folder, LAYER_TYPE, lambda write: write_tar(layer.files, write))
-    return {**descriptor, "annotations": {ROLE: layer.role, **layer.annotations}}
+    return described_layer(layer, write_blob(folder, LAYER_TYPE, lambda write: write_tar(layer.files, write)))
 
 
 def _write_json(folder: Path, media_type: str, value: object) -> dict[str, Any]:

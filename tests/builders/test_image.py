@@ -100,8 +100,12 @@ def below(layout: Path) -> Below:
     return Below(image.digest, image.manifest, image.config)
 
 
-def updated(into: Path, layout: Path, books: list[Book], removed: tuple[str, ...] = ()) -> BuiltImage:
-    return build_image((one.baked() for one in books), ABOUT, None, into, below=below(layout), removed=removed)
+def updated(
+    into: Path, layout: Path, books: list[Book], removed: tuple[str, ...] = (), builder: str = "daemonless"
+) -> BuiltImage:
+    return build_image(
+        (one.baked() for one in books), ABOUT, None, into, below=below(layout), removed=removed, builder=builder
+    )
 
 
 def test_an_update_is_one_more_layer_over_what_is_remembered(tmp_path: Path) -> None:
