@@ -153,7 +153,7 @@ def _warn(packaged: "Packaged") -> None:
     customer = packaged.record.customer
     if not packaged.folder.encrypted:
         say(
-            f"\n[yellow]![/yellow] {customer} has no age recipient: image.tar holds the documents in clear, nothing "
+            f"\n[yellow]![/yellow] {customer} has no recipient: image.tar holds the documents in clear, and nothing "
             "was\n  archived, so that `cradle rollback` cannot bring this version back.\n"
             f"  [dim]next[/dim] `cradle customer add {customer} --recipient age1...` does both from the next one on."
         )

@@ -490,6 +490,23 @@ async def test_a_copy_goes_to_a_folder(packing: Packing, tmp_path: Path) -> None
     assert stat.S_IMODE((copy / "credentials/token").stat().st_mode) == 0o600
 
 
+@pytest.mark.s3
+async def test_a_copy_goes_to_a_bucket_its_signature_last(packing: Packing, s3_url: str) -> None:
+    import boto3
+
+    packaged = await package(packing.job, packing.ports, to=s3_url)
+    bucket = s3_url.removeprefix("s3://").partition("/")[0]
+    client = boto3.client("s3")
+    listed = client.list_objects_v2(Bucket=bucket, Prefix="staging/acme-v1.0-init/")["Contents"]
+    copied = {one["Key"]: client.get_object(Bucket=bucket, Key=one["Key"])["Body"].read() for one in listed}
+    newest = max(listed, key=lambda one: one["LastModified"])["LastModified"]
+    client.close()
+    there = {name.removeprefix("staging/acme-v1.0-init/"): content for name, content in copied.items()}
+    assert there == contents(packaged.folder.path)
+    assert next(one for one in listed if one["Key"].endswith(".sig"))["LastModified"] == newest
+    assert packaged.sent_to == f"s3://{bucket}/staging/acme-v1.0-init"
+
+
 async def test_a_folder_that_cannot_be_written_is_said(packing: Packing, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     with refused("package.target"):
