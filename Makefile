@@ -60,6 +60,7 @@ services: $(VENV)/.runtime ## Start Apache Kafka, an S3 server and Redis for the
 clean: ## Stop what runs and remove what was made here
 	@if [ -x $(BIN)/cradle ]; then CRADLE_HOME=$(CURDIR)/.cradle $(BIN)/cradle down || true; fi
 	@if [ -d .services ] && [ -x $(BIN)/python ]; then $(BIN)/python -m infra.local.services down || true; fi
+	@if [ -d .cradle/versions ]; then chmod -R u+w .cradle/versions; fi
 	@rm -rf .cradle .services $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 # -- the environment: a stamp a step, so that what is done is not done again ------------------------------------------

@@ -27,6 +27,8 @@ def new_home() -> Iterator[Callable[[], Path]]:
         return home
 
     yield make
+    for versions in folder.glob("*/versions/**/"):
+        versions.chmod(0o700)  # an archive's folders are closed to their owner too
     shutil.rmtree(folder)
 
 
