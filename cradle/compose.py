@@ -204,6 +204,7 @@ async def open_runtime(settings: Settings, flow: Topology) -> AsyncIterator["Run
             source=await _open_sources(exits),
             home=settings.home,
             base_image=settings.base_image,
+            builder=settings.builder,
             clock=clock,
             entropy=os.urandom,
         )

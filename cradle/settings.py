@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     """Copies of each Kafka partition. Unset: 1 on the embedded broker, else 3, of which two in sync."""
     base_image: str = ""
     """OCI layout that images are built upon; empty for none."""
+    builder: Annotated[str, Field(pattern=r"^(daemonless|docker(:[a-z]+://.+)?)$")] = "daemonless"
+    """Who writes images: `daemonless`, or a Docker engine, `docker` for the one that DOCKER_HOST names or
+    `docker:unix:///run/docker.sock`. Only `daemonless` gives the same digest each time."""
 
     poll_records: Annotated[int, Field(ge=1, le=10_000)] = 64
     """Most records that a consumer takes in one poll."""

@@ -68,6 +68,7 @@ class _Over:
     """What the image lies over: a base, or, as an update, the image of an earlier version."""
 
     base: str
+    builder: str
     below: Below | None = None
     removed: Sequence[str] = ()
 
@@ -75,9 +76,9 @@ class _Over:
 async def _over(ports: Ports, job: UUID) -> _Over:
     view = await ports.ledger.job(job)
     if view.extends is None:
-        return _Over(ports.base_image)
+        return _Over(ports.base_image, ports.builder)
     version = await base_of(view.customer, view.extends, ports.archive)
-    return _Over(ports.base_image, below(version), await hidden_paths(ports, job))
+    return _Over(ports.base_image, ports.builder, below(version), await hidden_paths(ports, job))
 
 
 async def _record(ports: Ports, job: UUID, completed: JobCompleted, built: BuiltImage) -> None:
@@ -124,7 +125,7 @@ def _build(
 ) -> BuiltImage:
     try:
         baked = _assembled(documents, feed)
-        return build_image(baked, about, over.base, into, below=over.below, removed=over.removed)
+        return build_image(baked, about, over.base, into, below=over.below, removed=over.removed, builder=over.builder)
     except CradleError as error:
         if error.code.startswith("image.") and over.below is None:  # the base is the operator's to mend
             raise Retryable("dependency.away", name="The base image") from error

@@ -188,6 +188,8 @@ class Ports:
     """Base of every image: a path to an OCI layout, or empty for none."""
     clock: Callable[[], datetime]
     entropy: Callable[[int], bytes]
+    builder: str = "daemonless"
+    """Who writes images: a name of `builders.backends`."""
 
 
 StageFactory = Callable[[Ports], Handle]
