@@ -163,3 +163,16 @@ def test_a_question_of_any_kind_is_answered(open_appliance: Appliance) -> None:
     assert [answer.status_code for answer in answers] == [200] * len(odd)
     [verbatim] = answers[-1].json()["passages"]
     assert "contract ends" in verbatim["text"]
+
+
+@pytest.mark.parametrize("path", ["/api/search", "/mcp"])
+def test_half_a_character_is_a_mistake_and_no_failure(open_appliance: Appliance, path: str) -> None:
+    call = b'{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "search", "arguments": %s}}'
+    question = b'{"question": "\\ud800"}'
+    headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+    with open_appliance.client() as client:
+        answer = client.post(path, content=call % question if path == "/mcp" else question, headers=headers)
+    assert answer.status_code in {200, 400}
+    assert "question" in answer.text or "error" in answer.text
+    with open_appliance.client() as client:
+        assert client.get("/healthz").status_code == 200
