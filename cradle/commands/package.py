@@ -8,6 +8,7 @@ import typer
 
 from cradle.commands.terminal import Json, note, out, print_json, say, show, table
 from cradle.commands.terminal import run as run_to_end
+from cradle.commands.versions import offer_full_job
 
 if TYPE_CHECKING:
     from operations.package import Packaged
@@ -127,6 +128,7 @@ def _tell(packaged: "Packaged") -> None:
     kind = "ready" if folder.kind == "first" else "updated"
     say(f"  [dim]`cradle letter {kind} {record.job}` writes it; --language de in German.[/dim]")
     _warn(packaged)
+    offer_full_job(record.version)
 
 
 def _list_files(packaged: "Packaged") -> None:
@@ -156,6 +158,11 @@ def _warn(packaged: "Packaged") -> None:
             f"\n[yellow]![/yellow] {customer} has no recipient: image.tar holds the documents in clear, and nothing "
             "was\n  archived, so that `cradle rollback` cannot bring this version back.\n"
             f"  [dim]next[/dim] `cradle customer add {customer} --recipient age1...` does both from the next one on."
+        )
+    if not packaged.runs:
+        say(
+            "\n[yellow]![/yellow] The image has no base, so it does not run by itself: do not send it.\n"
+            "  [dim]next[/dim] Name a base in CRADLE_BASE_IMAGE and ingest the documents again; docs/image.md tells how."
         )
     if packaged.again and packaged.folder.new_credentials:
         note("The folder was gone, so its token is a new one: what was sent before keeps the token that it has.")

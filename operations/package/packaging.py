@@ -30,7 +30,7 @@ from operations.package.encrypting import encrypt_image
 from operations.package.folder import Folder, write_folder
 from operations.package.sending import send
 from operations.package.signing import Signer
-from operations.package.statements import image_name
+from operations.package.statements import BASE_DIGEST, image_name
 from operations.versions import next_version, read_tar, records, remember
 from schemas.errors import CradleError, Permanent
 from schemas.parameters import InstallationParameters
@@ -61,6 +61,11 @@ class Packaged:
     sent_to: str | None
     """Where a copy of the folder is now."""
 
+    @property
+    def runs(self) -> bool:
+        """Whether the image has a base, with a Python in it: without one, it holds data and sources alone."""
+        return BASE_DIGEST in self.record.manifest.get("annotations", {})
+
     def report(self) -> dict[str, Any]:
         """As plain values, for `cradle package --json`."""
         return {
@@ -76,6 +81,7 @@ class Packaged:
             "encrypted": self.folder.encrypted,
             "archived": self.record.archived is not None,
             "fingerprint": self.folder.fingerprint,
+            "runs": self.runs,
             "again": self.again,
             "new_credentials": self.folder.new_credentials,
             "sent_to": self.sent_to,

@@ -83,3 +83,11 @@ async def test_of_a_folder_that_was_gone_it_says_that_the_token_is_new(
 ) -> None:
     command._tell(await make(tmp_path, again=True))
     assert "token is a new one" in capsys.readouterr().err
+
+
+async def test_of_an_image_without_a_base_it_warns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    based = {"org.opencontainers.image.base.digest": "sha256:" + "9" * 64}
+    layers = [{"digest": "sha256:" + "1" * 64, "size": 9}]
+    assert "does not run by itself" in await said(await make(tmp_path), capsys)
+    runs = await make(tmp_path, manifest={"layers": layers, "annotations": based})
+    assert "does not run by itself" not in await said(runs, capsys)
