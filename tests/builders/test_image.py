@@ -205,3 +205,18 @@ def test_the_appliance_is_all_its_files_and_the_sbom(tmp_path: Path) -> None:
     assert "opt/cradle/appliance/page.html" in names
     assert not [name for name in names if "__pycache__" in name]
     assert names[SBOM].startswith(b"{")
+
+
+def test_of_two_builds_at_once_one_wins_and_the_other_sees_it(tmp_path: Path) -> None:
+    with building(tmp_path / "image", None) as one, building(tmp_path / "image", None) as other:
+        for image in (one, other):
+            for baked in (book.baked() for book in library()):
+                for passages in baked.passages:
+                    image.data.add(baked.document, baked.title, passages)
+                image.data.close_document(baked.document, baked.title, baked.whole())
+        first = one.finish(ABOUT)
+        stands = (tmp_path / "image").stat().st_ino
+        assert other.finish(ABOUT) == first
+        assert (tmp_path / "image").stat().st_ino == stands
+    assert [path.name for path in tmp_path.iterdir()] == ["image"]
+    open_image(tmp_path / "image").verify()
