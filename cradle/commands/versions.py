@@ -39,7 +39,7 @@ def versions(customer: Customer, json: Json = False) -> None:
     for record in found:
         made.add_row(*_row(record))
     show(made)
-    _offer_full_job(found[-1])
+    offer_full_job(found[-1].version)
 
 
 @app.command("verify")
@@ -168,14 +168,15 @@ def _shape(record: "VersionRecord") -> dict[str, Any]:
     }
 
 
-def _offer_full_job(newest: "VersionRecord") -> None:
+def offer_full_job(newest: str) -> None:
+    """Says that a full job is due, if the newest version is update number MOST_UPDATES or more. It is not forced."""
     from operations.updates import many_updates
     from schemas.versions import read_version
 
-    if many_updates(newest.version):
-        number = read_version(newest.version).minor
+    if many_updates(newest):
+        number = read_version(newest).minor
         note(
-            f"{newest.version} is update number {number} over one full image, and each costs every search a little. "
+            f"{newest} is update number {number} over one full image, and each costs every search a little. "
             "A full job is due: ingest all documents again without --update."
         )
 

@@ -29,7 +29,7 @@ from tests.roads.road import CUSTOMER, STAGES, Road
 AS_ROOT = os.geteuid() == 0
 WITH_TMP = ("unshare", "--mount", "sh", "-c", 'mount --bind "$1" /tmp && shift && exec "$@"', "sh")
 """Runs a command whose /tmp is another folder."""
-MOST_BYTES = 4096
+MOST_BYTES = 2048
 """Of a file or value whose every 32 bytes are tried; keys stand in small ones."""
 
 
