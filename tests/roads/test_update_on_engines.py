@@ -9,7 +9,8 @@ import signal
 import subprocess
 import tarfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -18,13 +19,14 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from appliance.encoder import load_encoder
+from appliance.encoder import Encoder, load_encoder
+from appliance.question import Questions
 from builders.image import HEALTH, Below, build_image
 from builders.oci.archive import save
 from builders.oci.layout import write_blob, write_layout
 from builders.oci.read import open_image
 from builders.update_script import update_script
-from operations.search import search
+from operations.search import open_library
 from schemas.parameters import EmbeddingConfig, InstallationParameters
 from tests.builders.corpus import LIBRARY, Book, book, in_order
 from tests.roads.engines import Engine, containerd_store, docker_with, podman
@@ -96,7 +98,7 @@ def delivered(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Delivered
 def _build(
     into: Path, documents: dict[str, str], base: Path, below: Below | None = None, removed: Sequence[str] = ()
 ) -> None:
-    encoder = load_encoder()
+    encoder = _encoder()
     books = in_order([book(path, text) for path, text in documents.items()])
     embedded = (
         Book(one.document, one.text, one.chunks, np.stack([encoder.encode(text) for text in one.texts]))
@@ -105,6 +107,11 @@ def _build(
     parameters = InstallationParameters(customer_id="acme", embedding_config=EmbeddingConfig(model="builtin"))
     about = {"fingerprint": "f" * 64, "parameters": parameters.deciding()}
     build_image((one.baked() for one in embedded), about, base, into, below=below, removed=removed)
+
+
+@cache
+def _encoder() -> Encoder:
+    return load_encoder()
 
 
 def _below(layout: Path) -> Below:
@@ -143,22 +150,31 @@ def _load(engine: Engine, tar: Path) -> None:
 
 
 ASK = """
-import sys
-from appliance.__main__ import main
-for question in sys.argv[1:]:
-    main(["search", question, "--limit", "9", "--json"])
+import json, sys
+from dataclasses import asdict
+from pathlib import Path
+from appliance.question import Questions
+from appliance.search import open_layers
+with open_layers(Path("/data")) as library:
+    questions = Questions(library.about)
+    for question in sys.argv[1:]:
+        found = library.search(question, questions.embed(question)[0], limit=9)
+        print(json.dumps([asdict(passage) for passage in found]))
 """
 
 
 def _answers(engine: Engine, image: str) -> list[list[tuple[object, ...]]]:
-    """To all questions, in one container."""
+    """To all questions in one container, which so loads the encoder once."""
     said = engine.run("--entrypoint=python3", image, "-c", ASK, *QUESTIONS)
     return [[_passage(one) for one in json.loads(line)] for line in said.splitlines()]
 
 
 @cache
 def _expected(layout: Path) -> list[list[tuple[object, ...]]]:
-    return [[_passage(one) for one in search(layout, str(layout), question, limit=9)] for question in QUESTIONS]
+    with closing(open_library(layout)) as library:
+        questions = Questions(library.about)
+        found = [library.search(question, questions.embed(question)[0], limit=9) for question in QUESTIONS]
+    return [[_passage(asdict(one)) for one in passages] for passages in found]
 
 
 def _passage(found: dict[str, object]) -> tuple[object, ...]:
@@ -176,19 +192,11 @@ def test_updates_answer_as_full_bakes_of_the_same_documents(engine: Engine, deli
         documents = {passage[0] for found in answers for passage in found}
         assert "new/garden.txt" in documents
         assert "old/prices.txt" not in documents
+    again = _update(engine, delivered, "v1.2")
+    assert again.returncode == 0
+    assert again.stdout.startswith(f"{delivered.name}:v1.2 is here already, and answers.")
     # for going back, v1.0 is what it was
     assert _answers(engine, f"{delivered.name}:v1.0") == _expected(delivered.full("v1.0"))
-
-
-@docker_only
-def test_run_again_it_sees_that_all_is_there(engine: Engine, delivered: Delivered) -> None:
-    _load(engine, delivered.tar("v1.0"))
-    assert _update(engine, delivered, "v1.1").returncode == 0
-    again = _update(engine, delivered, "v1.1")
-    assert (again.returncode, again.stdout.splitlines()[0]) == (
-        0,
-        f"{delivered.name}:v1.1 is here already, and answers.",
-    )
 
 
 def test_without_the_version_below_nothing_is_changed(engine: Engine, delivered: Delivered) -> None:
@@ -220,9 +228,12 @@ def test_the_new_layer_alone_gives_no_image_that_runs(engine: Engine, delivered:
     assert json.loads(engine.run(image, "about"))["documents"] == 5
 
 
-def _compressed(layout: Path, into: Path, name: str) -> Path:
-    """A tar of the image as it comes out of a registry to which an engine pushed it: its layers compressed anew."""
-    image = open_image(layout)
+@pytest.fixture(scope="module")
+def registered(delivered: Delivered) -> tuple[str, Path]:
+    """A tar of v1.0 as it comes out of a registry to which an engine pushed it, its layers compressed, and its name."""
+    name = f"registry.example:5000/{delivered.name}:one"
+    image = open_image(delivered.layout("v1.0"))
+    into = delivered.folder / "registered"
     into.mkdir()
     layers = []
     for layer in image.layers:
@@ -230,15 +241,15 @@ def _compressed(layout: Path, into: Path, name: str) -> Path:
         layers.append(write_blob(into, f"{layer['mediaType']}+gzip", lambda write, data=data: write(data)))
     write_layout(into, image.config, layers, {})
     save(open_image(into), into / "image.tar", name=name)
-    return into / "image.tar"
+    return name, into / "image.tar"
 
 
 @docker_only
 def test_a_version_that_came_through_a_registry_is_extended(
-    engine: Engine, delivered: Delivered, tmp_path: Path
+    engine: Engine, delivered: Delivered, registered: tuple[str, Path], tmp_path: Path
 ) -> None:
-    name = f"registry.example:5000/{delivered.name}:one"
-    _load(engine, _compressed(delivered.layout("v1.0"), tmp_path / "compressed", name))
+    name, tar = registered
+    _load(engine, tar)
     try:
         done = _update(engine, delivered, "v1.1", name)
         assert done.returncode == 0, done.stderr
@@ -256,10 +267,12 @@ def test_a_version_that_came_through_a_registry_is_extended(
 
 
 @containerd_only
-def test_interrupted_anywhere_it_is_run_again(engine: Engine, delivered: Delivered, tmp_path: Path) -> None:
+def test_interrupted_anywhere_it_is_run_again(
+    engine: Engine, delivered: Delivered, registered: tuple[str, Path], tmp_path: Path
+) -> None:
     """The script is lost with all it started as it calls the engine, at each of the calls that change something."""
-    name = f"registry.example:5000/{delivered.name}:one"
-    _load(engine, _compressed(delivered.layout("v1.0"), tmp_path / "compressed", name))
+    name, tar = registered
+    _load(engine, tar)
     script = delivered.tar("v1.1").parent / "update.sh"
     try:
         for call, loss in (
