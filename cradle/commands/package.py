@@ -162,7 +162,7 @@ def _warn(packaged: "Packaged") -> None:
     if not packaged.runs:
         say(
             "\n[yellow]![/yellow] The image has no base, so it does not run by itself: do not send it.\n"
-            "  [dim]next[/dim] Name a base in CRADLE_BASE_IMAGE and ingest the documents again; docs/image.md tells how."
+            "  [dim]next[/dim] Name a base in CRADLE_BASE_IMAGE and ingest again; docs/image.md tells how."
         )
     if packaged.again and packaged.folder.new_credentials:
         note("The folder was gone, so its token is a new one: what was sent before keeps the token that it has.")
