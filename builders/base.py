@@ -7,6 +7,7 @@ apt takes it, the Python packages in the versions installed here. A machine that
 the same from a Dockerfile instead, which `python -m builders.base --dockerfile` prints.
 """
 
+import argparse
 import hashlib
 import platform
 import shutil
@@ -75,6 +76,8 @@ def make_base(into: Path) -> str:
             "history": [{"created": EPOCH, "created_by": f"debootstrap {SUITE}"}],
         }
         digest = write_layout(layout, config, [layer], {})
+        for path in (layout, *layout.rglob("*")):  # root makes it; the stages that read it are somebody else
+            path.chmod(0o755 if path.is_dir() else 0o644)
         put_in_place(layout, into)
     return digest
 
@@ -178,5 +181,16 @@ def _run(command: Sequence[str], *, environment: Mapping[str, str] | None = None
     subprocess.run(command, check=True, stdout=sys.stderr, env=environment)  # noqa: S603
 
 
+def main(arguments: Sequence[str]) -> int:
+    """Prints the new base's digest, or the Dockerfile. Exits with 2 on wrong use, before anything is made."""
+    parser = argparse.ArgumentParser("python -m builders.base", description=(__doc__ or "").partition("\n")[0])
+    wanted = parser.add_mutually_exclusive_group(required=True)
+    wanted.add_argument("into", type=Path, nargs="?", metavar="INTO", help="folder of the new OCI layout")
+    wanted.add_argument("--dockerfile", action="store_true", help="print a Dockerfile of the same contents instead")
+    options = parser.parse_args(arguments)
+    print(dockerfile() if options.dockerfile else make_base(options.into))
+    return 0
+
+
 if __name__ == "__main__":
-    print(dockerfile() if sys.argv[1] == "--dockerfile" else make_base(Path(sys.argv[1])))
+    sys.exit(main(sys.argv[1:]))

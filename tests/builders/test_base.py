@@ -81,3 +81,10 @@ def test_the_dockerfile_makes_the_same_contents() -> None:
     assert " ".join(base.DEBIAN_PACKAGES) in text
     assert " ".join(base.COMPILE) in text
     assert "{{" not in text
+
+
+@pytest.mark.parametrize("arguments", [[], ["--hlep"], ["base", "--dockerfile"]])
+def test_wrong_use_makes_nothing(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "make_base", lambda into: pytest.fail(f"made {into}"))
+    with pytest.raises(SystemExit, match="2"):
+        base.main(arguments)
