@@ -25,8 +25,8 @@ from appliance.mcp import build_server, serve_stdio, sessions
 from appliance.page import page
 from appliance.settings import Settings
 
-GUARDED: Final = ("/api", "/mcp")
-"""What wants the token. The page asks for it; /healthz and /openapi.json hold nothing of the documents."""
+UNGUARDED: Final = ("/", "/healthz", "/openapi.json")
+"""What wants no token: these hold nothing of the documents. The page asks for it."""
 STOP_SECONDS: Final = 0.4
 """For answers in flight after SIGTERM: with uvicorn's own pauses the server then ends within a second."""
 CONNECTIONS_AT_MOST: Final = 200
@@ -40,7 +40,7 @@ def build_app(
     manager = sessions(server)
     guards = [Middleware(Guard, hosts=hosts, any_host=check is not None)]
     if check is not None:
-        guards.append(Middleware(TokenRequired, check=check, guarded=GUARDED))
+        guards.append(Middleware(TokenRequired, check=check, unguarded=UNGUARDED))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -70,7 +70,21 @@ def test_what_is_no_argon2_hash_is_refused(content: str) -> None:
         TokenCheck(content)
 
 
-@pytest.mark.parametrize("path", ["/api/about", "/api/search?question=x", "/api/nothing", "/mcp", "/mcp/"])
+PATHS = ("/api/about", "/api/search?question=x", "/api/nothing", "/mcp", "/mcp/")
+ODD_PATHS = (
+    "/mcp%0A",
+    "/mcp%0A/",
+    "/%6Dcp",
+    "//api/about",
+    "/api%2Fabout",
+    "/api/about%0A",
+    "/API/about",
+    "/%0A",
+    "/healthz%0A",
+)
+
+
+@pytest.mark.parametrize("path", [*PATHS, *ODD_PATHS])
 @pytest.mark.parametrize("header", [None, "Bearer", "Bearer  x", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN}x"])
 def test_without_the_token_nothing_is_told(appliance: Appliance, path: str, header: str | None) -> None:
     with appliance.client() as client:
@@ -84,3 +98,10 @@ def test_without_the_token_nothing_is_told(appliance: Appliance, path: str, head
 def test_what_holds_nothing_of_the_documents_is_open(appliance: Appliance, path: str) -> None:
     with appliance.client() as client:
         assert client.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("path", [*PATHS, *ODD_PATHS])
+def test_no_method_goes_round_the_token(appliance: Appliance, method: str, path: str) -> None:
+    with appliance.client() as client:
+        assert client.request(method, path).status_code == 401
