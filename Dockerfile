@@ -13,7 +13,8 @@ RUN /opt/cradle/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.13-slim-bookworm
 COPY --from=build /opt/cradle /opt/cradle
-RUN install --directory --owner 65532 --group 65532 --mode 0700 /var/lib/cradle /var/lib/cradle-keys
+RUN install --directory --owner 65532 --group 65532 --mode 0700 /var/lib/cradle /var/lib/cradle-keys \
+    /var/lib/cradle-archive
 ENV PATH=/opt/cradle/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 CRADLE_HOME=/var/lib/cradle
 USER 65532:65532
 STOPSIGNAL SIGTERM

@@ -51,7 +51,7 @@ def test_the_stage_with_the_gpu_has_the_engines_that_use_it(compose: dict[str, A
 
 def test_every_server_says_how_it_is(compose: dict[str, Any]) -> None:
     for name, service in compose["services"].items():
-        assert service["healthcheck"].get("test") or name == "prepare", name
+        assert service["healthcheck"].get("test") or name in ("prepare", "cradle"), name
         assert set(service["networks"]) <= set(compose["networks"]), name
     assert set(compose["networks"]) == {"cradle-network", "mcp-central-network", "platform-network"}
 
@@ -59,6 +59,19 @@ def test_every_server_says_how_it_is(compose: dict[str, Any]) -> None:
 def test_ports_are_those_of_the_platform_and_for_this_host_alone(compose: dict[str, Any]) -> None:
     published = [port for service in compose["services"].values() for port in service.get("ports", ())]
     assert sorted(published) == sorted(f"127.0.0.1:{port}:{port}" for port in (4005, 5433, 4050, 4051))
+
+
+def test_only_commands_by_hand_may_write_into_the_archive(compose: dict[str, Any]) -> None:
+    services = compose["services"].items()
+    mounted = {
+        name: [at for at in service.get("volumes", ()) if at.startswith("archive:")] for name, service in services
+    }
+    assert all(mounted[stage] for stage in read_flow().stages)
+    writing = {name for name, volumes in mounted.items() if any(not at.endswith(":ro") for at in volumes)}
+    assert writing == {"prepare", "cradle"}  # the first mount gives a new volume its owner
+    [folder] = {at.split(":")[1] for volumes in mounted.values() for at in volumes}
+    assert f"CRADLE_ARCHIVE_URL:-file://{folder}}}" in (ROOT / "docker-compose.yml").read_text()
+    assert folder in (ROOT / "Dockerfile").read_text()
 
 
 def test_every_secret_is_required_and_has_no_default() -> None:
