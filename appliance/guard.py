@@ -50,8 +50,11 @@ class Guard:
         return host in self._hosts or host == "localhost" or host.endswith(".localhost") or _is_address(host)
 
     def _may_ask(self, origin: str, host: str) -> bool:
-        parts = urlsplit(origin)
-        return parts.netloc.lower() == host.lower() or _name(parts.netloc) in self._hosts
+        try:
+            server = urlsplit(origin).netloc.lower()
+        except ValueError:
+            return False
+        return bool(server) and (server == host.lower() or _name(server) in self._hosts)
 
 
 def _name(host: str | None) -> str:

@@ -13,7 +13,7 @@ async def _answering(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def _status(app: ASGIApp, host: str, origin: str | None) -> int:
-    headers = {"Host": host} | ({"Origin": origin} if origin else {})
+    headers = {"Host": host} | ({"Origin": origin} if origin is not None else {})
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://x") as client:
         return (await client.get("/", headers=headers)).status_code
 
@@ -49,6 +49,9 @@ async def test_who_may_ask_a_server_without_a_token(host: str, origin: str | Non
         ("docs.example.org", None, 200),
         ("docs.example.org", "https://docs.example.org", 200),
         ("docs.example.org", "https://evil.example", 403),
+        ("docs.example.org", "http://[", 403),
+        ("docs.example.org", "", 403),
+        ("", "null", 403),
     ],
 )
 async def test_with_a_token_any_name_will_do(host: str, origin: str | None, status: int) -> None:
