@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import ValidationError
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -37,6 +38,15 @@ ROADS: Final = (
 )
 
 
+class _AnyPath(PathConvertor):
+    """Starlette's own ends at a line feed, which a file name may hold."""
+
+    regex = r"[\s\S]*"
+
+
+register_url_convertor("document", _AnyPath())
+
+
 def routes(answers: Answers) -> list[Route]:
     async def healthz(_: Request) -> Response:
         await answers.check()
@@ -48,7 +58,7 @@ def routes(answers: Answers) -> list[Route]:
         return JSONResponse(document())
 
     served = [
-        Route(road.path.replace("{path}", "{path:path}"), _endpoint(road, answers), methods=[road.method])
+        Route(road.path.replace("{path}", "{path:document}"), _endpoint(road, answers), methods=[road.method])
         for road in ROADS
     ]
     return [*served, Route("/healthz", healthz), Route("/openapi.json", openapi)]

@@ -1,5 +1,6 @@
 """What is asked and what is answered, the same over MCP and plain HTTP: both take their schemas from these models."""
 
+import unicodedata
 from datetime import date
 from typing import Annotated, Any, Final, Literal
 
@@ -26,7 +27,14 @@ Day = Annotated[
     Field(pattern=r"^\d{4}-\d{2}-\d{2}$", json_schema_extra={"format": "date"}, examples=["2026-01-31"]),
     AfterValidator(_a_day),
 ]
-Path = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+def _nfc(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+Path = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_nfc)]
+"""As documents have theirs: some systems spell `é` in a file's name as two characters."""
 
 
 class Asked(BaseModel):

@@ -1,4 +1,7 @@
+import unicodedata
 from collections import deque
+from collections.abc import Iterator
+from typing import Literal
 from urllib.parse import quote
 
 import httpx2
@@ -6,9 +9,12 @@ import pytest
 
 from appliance import wire
 from appliance.http import MOST_BODY
-from tests.appliance.serving import HOSTILE, LONG, Appliance, shelf
+from tests.appliance.serving import HOSTILE, LONG, Appliance, serving, shelf
+from tests.builders.corpus import book, in_order
+from tests.builders.test_data_layer import write
 
 CONTRACT = "a/contract.txt"
+ODD_PATHS = ("line\nfeed.txt", "line\n", "line", "100 %#?;&+.txt", "a b/ü.txt", "\u202efdp.exe", "x" * 4000)
 TEXTS = {one.document.path: one.text for one in shelf()}
 
 
@@ -58,6 +64,27 @@ def test_any_document_can_be_read_whole(client: httpx2.Client, path: str) -> Non
     assert (answer["start"], answer["end"], answer["next"]) == (0, len(TEXTS[path]), None)
     assert answer["document"]["path"] == path
     assert answer["shown"] == [{"number": 1, "start": 0, "end": len(TEXTS[path])}]
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Appliance]:
+    """Documents of odd paths, each with its path's place as text."""
+    folder = tmp_path_factory.mktemp("odd")
+    write(folder / "000", in_order([book(path, f"number {i}") for i, path in enumerate(ODD_PATHS)]))
+    with serving(folder, "--open") as appliance:
+        yield appliance
+
+
+@pytest.mark.parametrize("number", range(len(ODD_PATHS)))
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_document_of_any_path_can_be_asked_for(odd: Appliance, number: int, form: Literal["NFC", "NFD"]) -> None:
+    path = unicodedata.normalize(form, ODD_PATHS[number])
+    with odd.client() as client:
+        document = client.get(f"/api/documents/{quote(path)}").json()
+        passages = client.get(f"/api/passages/{quote(path)}").json()
+        found = client.get("/api/search", params={"question": "number", "document": path}).json()
+    assert document["text"] == f"number {number}"
+    assert [one["text"] for one in passages["passages"] + found["passages"]] == [f"number {number}"] * 2
 
 
 def test_a_long_document_comes_in_parts_that_fit_together(client: httpx2.Client) -> None:
