@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from cradle.commands.terminal import FAILED, Json, out, pairs, print_json, say, show, table
+from cradle.commands.terminal import FAILED, Json, out, pairs, print_json, say, show, size, table
 
 Target = Annotated[
     str, typer.Argument(metavar="CUSTOMER|IMAGE", help="A customer, for its newest image, or a path to an image.")
@@ -73,7 +73,7 @@ def save_image(
 def _tell(described: dict[str, Any]) -> None:
     facts = {
         "image": described["digest"],
-        "size": _size(described["size"]),
+        "size": size(described["size"]),
         "runs": f"{' '.join(described['runs']['command'])} as {described['runs']['user']}",
         "platform": described["runs"]["platform"],
         "fingerprint": described["annotations"].get("cradle.fingerprint"),
@@ -84,7 +84,7 @@ def _tell(described: dict[str, Any]) -> None:
     layers = table("layer", "size", "digest", "", right=("size",))
     for layer in described["layers"]:
         elsewhere = "" if layer["here"] else "[dim]only remembered[/dim]"
-        layers.add_row(layer["role"], _size(layer["size"]), f"[dim]{layer['digest']}[/dim]", elsewhere)
+        layers.add_row(layer["role"], size(layer["size"]), f"[dim]{layer['digest']}[/dim]", elsewhere)
     out.print()
     show(layers)
     for data in described["data"]:
@@ -107,7 +107,7 @@ def _tell_largest(documents: list[dict[str, Any]]) -> None:
         return
     made = table("largest documents", "size", "chunks", right=("size", "chunks"), folds=("largest documents",))
     for document in documents:
-        made.add_row(escape(document["path"]), _size(document["bytes"]), f"{document['chunks']:,}")
+        made.add_row(escape(document["path"]), size(document["bytes"]), f"{document['chunks']:,}")
     out.print()
     show(made)
 
@@ -125,11 +125,3 @@ def _tell_difference(where: str, file: str | None, byte: int | None, what: str) 
 
     place = [where, *([escape(file)] if file else []), *([f"byte {byte:,}"] if byte is not None else [])]
     say(f"[red]They differ[/red] first in {', '.join(place)}: {escape(what)}.")
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
-        count /= 1024
-    return f"{count:,.1f} GiB"

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import typer
 
-from cradle.commands.terminal import Json, note, out, print_json, say, show, table
+from cradle.commands.terminal import Json, note, out, print_json, say, show, size, table
 from cradle.commands.terminal import run as run_to_end
 from cradle.commands.versions import offer_full_job
 
@@ -116,7 +116,7 @@ def _tell(packaged: "Packaged") -> None:
     again = " again" if packaged.again else ""
     say(f"[green]✓[/green] {record.customer} {record.version} is packaged{again}: {escape(str(folder.path))}\n")
     _list_files(packaged)
-    say(f"\n[bold]Send[/bold] the folder{_over(packaged)} ({_size(folder.size)}).")
+    say(f"\n[bold]Send[/bold] the folder{_over(packaged)} ({size(folder.size)}).")
     if packaged.sent_to:
         say(f"  A copy of it is at {escape(packaged.sent_to)}.")
     if "credentials/token" in folder.files:
@@ -133,8 +133,8 @@ def _tell(packaged: "Packaged") -> None:
 
 def _list_files(packaged: "Packaged") -> None:
     made = table("file", "size", "", right=("size",))
-    for name, size in packaged.folder.files.items():
-        made.add_row(name, _size(size), MEANING.get(name, ""))
+    for name, count in packaged.folder.files.items():
+        made.add_row(name, size(count), MEANING.get(name, ""))
     show(made)
 
 
@@ -166,9 +166,3 @@ def _warn(packaged: "Packaged") -> None:
         )
     if packaged.again and packaged.folder.new_credentials:
         note("The folder was gone, so its token is a new one: what was sent before keeps the token that it has.")
-
-
-def _size(size: int) -> str:
-    from operations.package.rendering import size as words
-
-    return words(size)

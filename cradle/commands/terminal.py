@@ -146,6 +146,13 @@ def pairs(values: Mapping[str, object]) -> Table:
     return made
 
 
+def size(count: int) -> str:
+    """Bytes for people, as letters and guides say them."""
+    from operations.package.rendering import size as words
+
+    return words(count)
+
+
 def moment(when: datetime | None) -> str:
     """A time for people: UTC, to the second."""
     return "" if when is None else when.strftime("%Y-%m-%d %H:%M:%S")

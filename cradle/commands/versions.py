@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cradle.commands.terminal import FAILED, Json, customer_id, moment, note, print_json, say, show, table
+from cradle.commands.terminal import FAILED, Json, customer_id, moment, note, print_json, say, show, size, table
 from cradle.commands.terminal import run as run_to_end
 from schemas.errors import CradleError, Permanent
 
@@ -144,7 +144,7 @@ def _row(record: "VersionRecord") -> tuple[str, ...]:
         record.digest.removeprefix("sha256:")[:SHORT],
         f"{more}{record.documents}",
         f"{more}{record.chunks}",
-        megabytes(size_of(record)),
+        size(size_of(record)),
         str(record.parameters),
         "[green]yes[/green]" if record.archived else "[yellow]no[/yellow]",
     )
@@ -202,7 +202,7 @@ def _tell(inspection: "Inspection") -> None:
         say(f"[red]✗[/red] {escape(problem.name)} {MEANING[problem.what]}.")
     for name in inspection.left_over:
         note(f"{name} is named by no record: a package was cut off. It does no harm, and stays.")
-    read = f"{inspection.copies} copies of {inspection.versions} versions, {megabytes(inspection.size)}"
+    read = f"{inspection.copies} copies of {inspection.versions} versions, {size(inspection.size)}"
     if inspection.problems:
         say("  [dim]next[/dim] Restore what is damaged or missing from what the customer has; find out who else may")
         say("  [dim]    [/dim] write to the archive. In a bucket that keeps deleted objects, remove the delete marker.")
@@ -215,7 +215,7 @@ def _tell_package(rolled: "RolledBack") -> None:
 
     record, folder = rolled.record, rolled.folder
     place = rolled.sent_to or str(folder.path)
-    say(f"[green]✓[/green] {record.version} is packaged again: {escape(place)} ({megabytes(folder.size)}).")
+    say(f"[green]✓[/green] {record.version} is packaged again: {escape(place)} ({size(folder.size)}).")
     say(
         f"  [dim]send[/dim] the folder. The customer opens it with the age identity that was {record.customer}'s on "
         f"{record.packaged_at.date()}, unpacks it over the folder that is there, and follows INSTALL."
@@ -225,8 +225,3 @@ def _tell_package(rolled: "RolledBack") -> None:
             f"  [dim]tell[/dim] {record.version} is an update: the engine that loads it has to have {rolled.below[0]}. "
             f"Where that is gone, send {', '.join(reversed(rolled.below))} before it, in this order."
         )
-
-
-def megabytes(size: int) -> str:
-    """For people: bytes as MB of a million."""
-    return f"{size / 1_000_000:,.1f} MB"

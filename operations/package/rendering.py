@@ -45,12 +45,13 @@ def number(value: int, language: Language) -> str:
 
 
 def size(value: int, language: Language = "en") -> str:
-    """Bytes as people say them."""
+    """Bytes as people say them: 3 kB, 2.5 MB, 120 MB, 1.4 GB; what is less than 1 kB is 1 kB."""
     if value < MEGABYTE:
         return f"{max(1, round(value / 1000))} kB"
-    if value < GIGABYTE:
+    if 10 * MEGABYTE <= value < GIGABYTE:
         return f"{round(value / MEGABYTE)} MB"
-    return f"{value / GIGABYTE:.1f} GB".replace(".", "," if language == "de" else ".")
+    unit, name = (GIGABYTE, "GB") if value >= GIGABYTE else (MEGABYTE, "MB")
+    return f"{value / unit:.1f} {name}".replace(".", "," if language == "de" else ".")
 
 
 def day(value: date, language: Language) -> str:

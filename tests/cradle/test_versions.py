@@ -55,7 +55,7 @@ def test_versions_are_listed(home: Path) -> None:
     rows = [line.split() for line in cradle("versions", "acme").stdout.splitlines()]
     assert rows[0] == ["version", "packaged", "image", "documents", "chunks", "size", "parameters", "archived"]
     assert rows[1] == ["v1.0-init", "2026-01-02", "03:04:05", "0" * 12, "3", "7", "2.5", "MB", "1", "yes"]
-    assert rows[2] == ["v1.1-update", "2026-01-02", "03:04:05", "0" * 12, "+2", "+4", "0.0", "MB", "1", "no"]
+    assert rows[2] == ["v1.1-update", "2026-01-02", "03:04:05", "0" * 12, "+2", "+4", "1", "kB", "1", "no"]
     first, second = shown("versions", "acme")
     assert (first["version"], first["size"], first["archived"]) == ("v1.0-init", 2_500_000, True)
     assert (second["version"], second["extends"], second["archived"]) == ("v1.1-update", "v1.0-init", False)

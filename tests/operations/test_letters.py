@@ -12,7 +12,7 @@ from infra.ledger import DocumentState, NewDocument, NewJob, Outcome
 from infra.ledger.memory import MemoryLedger
 from infra.parameters.memory import MemoryParameters
 from operations.package import OF_JOB, OF_VERSION, PackagePorts, letter, load_signer
-from operations.package.rendering import LANGUAGES, Language
+from operations.package.rendering import LANGUAGES, Language, size
 from operations.versions import remember
 from schemas.errors import CradleError
 from tests.fakes import NOW
@@ -58,7 +58,7 @@ async def test_a_letter_of_a_version_has_its_figures(kind: str, ports: PackagePo
     text = await letter(kind, "acme", ports, language="de", version="v1.0")  # type: ignore[arg-type]
     assert ports.signer.fingerprint in text
     assert "v1.0" in text
-    assert "2 MB" in text
+    assert "2,0 MB" in text
     about_the_job = await letter(kind, JOB, ports, language="de")  # type: ignore[arg-type]
     assert about_the_job == text
 
@@ -87,3 +87,17 @@ async def test_there_is_no_letter_of_what_did_not_happen(kind: str, ports: Packa
         with pytest.raises(CradleError) as caught:
             await letter(kind, about, ports, language="en")  # type: ignore[arg-type]
         assert caught.value.code == "package.letter"
+
+
+@pytest.mark.parametrize(
+    ("count", "english", "german"),
+    [
+        (0, "1 kB", "1 kB"),
+        (2_600, "3 kB", "3 kB"),
+        (2_540_000, "2.5 MB", "2,5 MB"),
+        (120_400_000, "120 MB", "120 MB"),
+        (1_440_000_000, "1.4 GB", "1,4 GB"),
+    ],
+)
+def test_sizes_are_said_as_people_say_them(count: int, english: str, german: str) -> None:
+    assert (size(count), size(count, "de")) == (english, german)
