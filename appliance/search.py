@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import accumulate, islice, takewhile
+from itertools import accumulate, groupby, islice, takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -87,6 +87,7 @@ class Library:
         self._live: NDArray[np.bool_] = self._catalogue.live[self._document_of]
         self._words = WordRanking(np.concatenate([layer.lengths for layer in layers]), self._live)
         self._measured: list[Measured] | None = None
+        self._measuring = threading.Lock()
         self._threads = ThreadPoolExecutor(_THREADS, "vectors")
         self._reader = Reader()
         self._lock = threading.Lock()
@@ -133,14 +134,15 @@ class Library:
         """
         if vector is not None and self.dimension and vector.shape != (self.dimension,):
             raise ValueError(f"the question's vector has shape {vector.shape}, not ({self.dimension},)")
+        measured = [] if vector is None else self._vectors_measured()
         with self._lock:
             asked = self._reader.read(question)
             eligible = self._eligible(Filter(document, language, since, until), asked)
             depth = max(LEAST_DEPTH, limit)
             rankings = [self._by_words(asked, eligible, depth)]
             if vector is not None:
-                rankings.append(self._by_vector(vector, eligible, depth))
-            return [self._passage(passage, score) for passage, score in fuse(rankings)[:limit]]
+                rankings.append(self._by_vector(vector, measured, eligible, depth))
+            return self._passages(fuse(rankings)[:limit])
 
     def documents(
         self,
@@ -176,13 +178,14 @@ class Library:
         self.search("ready", limit=1)
 
     def warm(self) -> None:
-        """Reads every vector once, so that the first question with a vector need not. Nothing once it is closed."""
-        with self._lock:
-            if not self._closed:
-                self._vectors_measured()
+        """Reads every vector once, so that the first question with a vector need not. Nothing once it is closed.
+
+        Whatever needs no vector is answered meanwhile.
+        """
+        self._vectors_measured()
 
     def close(self) -> None:
-        with self._lock, ExitStack() as stack:
+        with self._lock, self._measuring, ExitStack() as stack:
             self._closed = True
             stack.callback(self._threads.shutdown)
             stack.callback(self._reader.close)
@@ -228,13 +231,14 @@ class Library:
                 pieces.append(Postings(passages, frequencies, distinct=len(rows) == 1))
         return pieces
 
-    def _by_vector(self, vector: NDArray[np.float32], eligible: NDArray[np.bool_], depth: int) -> list[int]:
+    def _by_vector(
+        self, vector: NDArray[np.float32], measured: Sequence[Measured], eligible: NDArray[np.bool_], depth: int
+    ) -> list[int]:
         """BLAS proposes whatever can be among the first `depth` within its error; these are then measured exactly."""
         length = float(np.linalg.norm(vector.astype(np.float64)))
         if not self.dimension or not length or not eligible.any():
             return []
         unit = (vector / np.float32(length)).astype(np.float32)
-        measured = self._vectors_measured()
         roughly = np.concatenate(list(self._threads.map(lambda piece: piece.similarities(unit), measured)))
         roughly = np.where(eligible, roughly, -np.inf)
         if len(roughly) > depth:
@@ -264,15 +268,16 @@ class Library:
         )
 
     def _vectors_measured(self) -> list[Measured]:
-        """All vectors, in pieces, with their lengths; computed once."""
-        if self._measured is None:
-            pieces = [
-                layer.vectors[start : start + _ROWS_A_PIECE]
-                for layer in self._layers
-                for start in range(0, len(layer.vectors), _ROWS_A_PIECE)
-            ]
-            self._measured = list(self._threads.map(Measured.of, pieces))
-        return self._measured
+        """All vectors, in pieces, with their lengths; computed once. None where it is closed before."""
+        with self._measuring:
+            if self._measured is None and not self._closed:
+                pieces = [
+                    layer.vectors[start : start + _ROWS_A_PIECE]
+                    for layer in self._layers
+                    for start in range(0, len(layer.vectors), _ROWS_A_PIECE)
+                ]
+                self._measured = list(self._threads.map(Measured.of, pieces))
+            return self._measured or []
 
     # -- lookup
 
@@ -284,8 +289,13 @@ class Library:
         layer = bisect_right(self._first_document, number) - 1
         return self._layers[layer].info(number - self._first_document[layer])
 
-    def _passage(self, passage: int, score: float) -> Passage:
-        return self._part(self._text(int(self._document_of[passage])), passage, score)
+    def _passages(self, found: Sequence[tuple[int, float]]) -> list[Passage]:
+        """In their order. Each document's text, which may be long, is read once and let go before the next."""
+        shown: dict[int, Passage] = {}
+        for number, group in groupby(sorted(found), lambda one: int(self._document_of[one[0]])):
+            document = self._text(number)
+            shown.update((passage, self._part(document, passage, score)) for passage, score in group)
+        return [shown[passage] for passage, _ in found]
 
     def _part(self, document: DocumentText, passage: int, score: float) -> Passage:
         layer = bisect_right(self._first_passage, passage) - 1

@@ -42,6 +42,7 @@ def test_words_are_folded_as_the_index_folds_them(reader: Reader) -> None:
         ('a 5" pipe, 6" long', ()),
         ('"?" "', ()),
         ('"say OR NOT"', ('"say or not"',)),
+        ('"pump" "Pump" "pump?"', ('"pump"',)),
     ],
 )
 def test_quoted_parts_are_asked_for_word_by_word(reader: Reader, question: str, verbatim: tuple[str, ...]) -> None:

@@ -121,7 +121,7 @@ def scores(library: Library, question: str) -> dict[tuple[str, str, int], float]
     """BM25 of every live passage that holds a word of the question: finer than the ranks that search returns."""
     terms = library._reader.read(question).terms
     found = library._words.scores(map(library._postings, terms))
-    passages = [library._passage(int(i), 0.0) for i in np.flatnonzero(library._live & (found > 0))]
+    passages = library._passages([(int(i), 0.0) for i in np.flatnonzero(library._live & (found > 0))])
     held = found[library._live & (found > 0)].tolist()
     return {(one.document, one.sha256, one.ordinal): score for one, score in zip(passages, held, strict=True)}
 

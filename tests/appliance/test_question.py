@@ -145,6 +145,44 @@ def test_words_alone_answer_where_the_service_fails(
     assert service.asked
 
 
+class Endless(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        try:
+            while True:
+                self.wfile.write(b" ")
+        except OSError:
+            pass
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("limit", ["TIMEOUT", "MOST_ANSWER"])
+def test_an_answer_without_end_is_given_up(
+    questions: Callable[..., Questions], limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, limit, {"TIMEOUT": 0.5, "MOST_ANSWER": 1000}[limit])
+    with ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            made = questions(about(), f"http://127.0.0.1:{server.server_port}/embed")
+            assert made.embed("pump") == (None, "lexical")
+        finally:
+            made.close()
+            server.shutdown()
+            thread.join()
+
+
+def test_a_redirection_is_not_followed(questions: Callable[..., Questions]) -> None:
+    with running({"/embed": (307, [VECTOR])}) as service:
+        assert questions(about(), service.url).embed("pump") == (None, "lexical")
+    assert len(service.asked) == 1
+
+
 def test_a_service_that_is_away_is_not_waited_for_again_and_again(questions: Callable[..., Questions]) -> None:
     now = [100.0]
     with running({"/embed": (503, "busy")}) as service:

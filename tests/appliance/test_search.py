@@ -58,6 +58,16 @@ def test_spans_give_back_the_text_past_a_nul(data: Library) -> None:
         assert passage.headings[0] == "Titel"
 
 
+def test_a_document_is_read_once_however_many_of_its_passages_are_found(
+    data: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    text = data._text
+    monkeypatch.setattr(data, "_text", lambda number: read.append(number) or text(number))
+    found = data.search("pump seal contract Urlaub", library()[2].vectors[1], limit=10)
+    assert len(found) > len(set(read)) == len(read)
+
+
 def test_nothing_asked_finds_nothing(data: Library) -> None:
     assert data.search("?") == []
 

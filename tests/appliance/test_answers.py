@@ -1,0 +1,59 @@
+import asyncio
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance import wire
+from appliance.answers import Answers
+from appliance.search import open_layers
+
+
+class Hanging:
+    """A model that answers once it is let go."""
+
+    how = "service"
+
+    def __init__(self) -> None:
+        self.let_go = threading.Event()
+
+    def embed(self, _: str) -> tuple[None, str]:
+        self.let_go.wait(60)
+        return None, "lexical"
+
+
+async def test_all_else_is_answered_while_the_model_service_hangs(layers: Path) -> None:
+    model: Any = Hanging()
+    with open_layers(layers) as library, closing(Answers(library, model, [])) as answers:
+        asked = [asyncio.create_task(answers.search(wire.Question(question=f"valves {i}"))) for i in range(50)]
+        try:
+            await asyncio.wait_for(answers.check(), 20)
+            await asyncio.wait_for(answers.documents(wire.DocumentsAsked()), 20)
+            assert not any(one.done() for one in asked)
+        finally:
+            model.let_go.set()
+        assert {found.understood for found in await asyncio.gather(*asked)} == {"lexical"}
+
+
+def test_words_are_looked_for_while_vectors_are_read(layers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, let_go = threading.Event(), threading.Event()
+
+    def slow(_: Any) -> None:
+        begun.set()
+        let_go.wait(60)
+
+    monkeypatch.setattr("appliance.search.Measured.of", slow)
+    with open_layers(layers) as library:
+        warming = threading.Thread(target=library.warm)
+        asking = threading.Thread(target=library.ready)
+        warming.start()
+        try:
+            assert begun.wait(20)
+            asking.start()
+            asking.join(20)
+            assert not asking.is_alive()
+        finally:
+            let_go.set()
+            warming.join()
