@@ -58,7 +58,7 @@ async def test_a_letter_of_a_version_has_its_figures(kind: str, ports: PackagePo
     text = await letter(kind, "acme", ports, language="de", version="v1.0")  # type: ignore[arg-type]
     assert ports.signer.fingerprint in text
     assert "v1.0" in text
-    assert "2,0 MB" in text
+    assert "1,5 MB" in text
     about_the_job = await letter(kind, JOB, ports, language="de")  # type: ignore[arg-type]
     assert about_the_job == text
 
