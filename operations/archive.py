@@ -6,13 +6,11 @@ Nobody but a customer can open what was archived. What we can tell is that it is
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final, Literal
 
 from infra.archive import Archive
 from infra.archive.names import ROOT, ArchivedName, read_name
-from infra.paths import CustomerPaths
-from operations.versions import read_record, tar_name
+from operations.versions import read_record, record_name, tar_name
 from schemas.errors import Permanent
 from schemas.ids import check_customer_id
 from schemas.versions import FIRST, Version, VersionRecord
@@ -58,7 +56,7 @@ async def inspect_archive(
     inspection = Inspection(problems=[Problem(name, "stray") for name, read in listed.items() if not read])
     records = await _records(archive, ours, inspection)
     copies = {tar_name(record): record for record in records if record.archived}
-    expected = {*copies, *_earlier(ours.values(), records), *(_record_name(*known) for known in packaged)}
+    expected = {*copies, *_earlier(ours.values(), records), *(record_name(*known) for known in packaged)}
     inspection.problems += [Problem(name, "missing") for name in expected - ours.keys()]
     for name in copies.keys() & ours.keys():
         await _read_copy(archive, name, copies[name], inspection)
@@ -96,8 +94,8 @@ def _earlier(names: Collection[ArchivedName], records: Collection[VersionRecord]
     """Names of the records that came before those that are there: numbers leave no gap."""
     for one in names:
         if one.record:
-            yield from (_record_name(one.customer, str(version)) for version in _up_to(one.version))
-    yield from (_record_name(record.customer, record.extends) for record in records if record.extends)
+            yield from (record_name(one.customer, str(version)) for version in _up_to(one.version))
+    yield from (record_name(record.customer, record.extends) for record in records if record.extends)
 
 
 def _up_to(version: Version) -> Iterator[Version]:
@@ -106,7 +104,3 @@ def _up_to(version: Version) -> Iterator[Version]:
         yield Version(major, 0, "full")
     for minor in range(1, version.minor + 1):
         yield Version(version.major, minor, "update")
-
-
-def _record_name(customer: str, version: str) -> str:
-    return CustomerPaths(Path(), customer).archived(version)[1]

@@ -75,12 +75,17 @@ async def remember(archive: Archive, record: VersionRecord, tar: Path | None) ->
     archived = await _add_tar(archive, record, tar) if tar else None
     record = record.model_copy(update={"archived": archived})
     try:
-        await archive.add(_record_name(record.customer, record.version), _one_piece(record.model_dump_json(indent=1)))
+        await archive.add(record_name(record.customer, record.version), _one_piece(record.model_dump_json(indent=1)))
     except Permanent as error:
         if error.code != "archive.exists":
             raise
         return await _standing(archive, record) or record
     return record
+
+
+def record_name(customer: str, version: str) -> str:
+    """Name in the archive of a version's record. Raises Permanent `customer.id` or `version.name`."""
+    return CustomerPaths(Path(), customer).archived(version)[1]
 
 
 def tar_name(record: VersionRecord) -> str:
@@ -104,7 +109,7 @@ async def read_tar(archive: Archive, record: VersionRecord) -> AsyncIterator[byt
 async def read_record(archive: Archive, customer: str, version: Version | str) -> VersionRecord:
     """Raises Permanent `customer.id`, `version.name`, `archive.missing`, or `archive.damaged`: it is no record, or that
     of another version."""
-    name = _record_name(customer, str(version))
+    name = record_name(customer, str(version))
     content = b"".join([piece async for piece in archive.read(name)])
     try:
         record = VersionRecord.model_validate_json(content)
@@ -158,10 +163,6 @@ async def _add_tar(archive: Archive, record: VersionRecord, tar: Path) -> Archiv
                 continue
         return ArchivedTar(sha256=sha256, size=size, attempt=attempt)
     raise Permanent("archive.exists", name=_tar_name(record, MOST_ATTEMPTS))
-
-
-def _record_name(customer: str, version: str) -> str:
-    return CustomerPaths(Path(), customer).archived(version)[1]
 
 
 def _tar_name(record: VersionRecord, attempt: int) -> str:

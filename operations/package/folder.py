@@ -14,6 +14,7 @@ from operations.package.credentials import make_credentials, read_credentials, w
 from operations.package.rendering import LANGUAGES, render
 from operations.package.signing import Signer, files_of, sign_folder
 from operations.package.statements import as_json, image_name, job_statement, provenance
+from operations.versions import below
 from schemas.parameters import InstallationParameters
 from schemas.versions import VersionRecord, read_version
 
@@ -101,14 +102,14 @@ def _update_script(record: VersionRecord, extends: str) -> str:
     """The layers below are told by the record: all but the newest."""
     older = slice(-len(record.new_layers))
     diff_ids = record.config["rootfs"]["diff_ids"][older]
-    below = Below(
+    older_image = Below(
         digest="",
         manifest={**record.manifest, "layers": record.manifest["layers"][older]},
         config={**record.config, "rootfs": {**record.config["rootfs"], "diff_ids": diff_ids}},
     )
     return update_script(
-        Below(record.digest, record.manifest, record.config),
-        below,
+        below(record),
+        older_image,
         name=image_name(record).partition(":")[0],
         tag=read_version(record.version).tag,
         below_tag=read_version(extends).tag,
