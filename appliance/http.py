@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -103,6 +103,10 @@ async def _tell_status(_: Request, error: Exception) -> Response:
     return problem(error.status_code, "There is no such road: see /openapi.json.", headers=error.headers)
 
 
+async def _tell_nobody(_: Request, __: Exception) -> Response:
+    return problem(408, "The question did not arrive whole.")
+
+
 async def _tell_failure(_: Request, __: Exception) -> Response:
     return problem(500, "The appliance failed; its log says why.")
 
@@ -111,5 +115,6 @@ ERRORS: Final = {
     ValidationError: _tell_mistakes,
     Refused: _tell_refusal,
     HTTPException: _tell_status,
+    ClientDisconnect: _tell_nobody,
     Exception: _tell_failure,
 }

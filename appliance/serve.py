@@ -19,6 +19,7 @@ from starlette.routing import BaseRoute, Route
 
 from appliance.answers import Answers, open_answers
 from appliance.auth import TokenCheck, TokenRequired
+from appliance.connections import PromptConnection
 from appliance.guard import Guard
 from appliance.http import ERRORS, routes
 from appliance.mcp import build_server, serve_stdio, sessions
@@ -84,6 +85,7 @@ async def run(app: Starlette, host: str, port: int, *, once_it_listens: Callable
         app,
         host,
         port,
+        http=PromptConnection,
         ws="none",
         log_level="warning",
         access_log=False,  # a line of it would hold the question

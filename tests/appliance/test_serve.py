@@ -1,6 +1,7 @@
 """The program as the container runs it: a process that starts, answers, writes nothing and ends when it is told."""
 
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -100,9 +101,22 @@ def test_nothing_of_a_question_or_a_document_is_logged(layers: Path, tmp_path: P
             client.get("/api/documents/secret.txt")
             client.post("/mcp", content=b'{"secret": 1}', headers={"Content-Type": "application/json"})
             client.post("/mcp", json={"secret": "x" * 300_000})
+        _begin_and_leave(int(port), "/api/search")
+        _begin_and_leave(int(port), "/mcp")
         process.terminate()
         process.wait(10)
     assert "secret" not in log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
+def _begin_and_leave(port: int, path: str) -> None:
+    """Sends half a request; returns once the server has ended the connection too."""
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(head.encode() + b'{"secret')
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(4096):
+            pass
 
 
 def test_many_ask_at_once(layers: Path) -> None:

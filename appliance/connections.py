@@ -1,0 +1,36 @@
+"""HTTP connections that may not be held open for nothing: there are few, and who holds them all shuts others out."""
+
+import asyncio
+from typing import Any, Final
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+PATIENCE: Final = 10.0
+"""Seconds, twice at most, in which a request has to arrive whole: the server itself would wait for ever."""
+
+
+class PromptConnection(H11Protocol):
+    """Looks at itself every PATIENCE seconds, and ends if it has waited since the last time for the same request."""
+
+    _look: asyncio.TimerHandle
+    _seen: object = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._look_later()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._look.cancel()
+        super().connection_lost(exc)
+
+    def _look_later(self) -> None:
+        self._look = self.loop.call_later(PATIENCE, self._end_if_idle)
+
+    def _end_if_idle(self) -> None:
+        cycle = self.cycle
+        waiting = cycle is None or cycle.response_complete or cycle.more_body
+        if waiting and cycle is self._seen:
+            self.transport.close()
+            return
+        self._seen = cycle
+        self._look_later()
