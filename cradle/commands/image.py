@@ -11,6 +11,7 @@ Target = Annotated[
     str, typer.Argument(metavar="CUSTOMER|IMAGE", help="A customer, for its newest image, or a path to an image.")
 ]
 SOFTWARE_SHOWN: Final = 6
+NO_BASE: Final = "none, so it does not run by itself"
 
 app = typer.Typer(help="Images: what is in one, where two differ.", no_args_is_help=True)
 
@@ -77,7 +78,7 @@ def _tell(described: dict[str, Any]) -> None:
         "runs": f"{' '.join(described['runs']['command'])} as {described['runs']['user']}",
         "platform": described["runs"]["platform"],
         "fingerprint": described["annotations"].get("cradle.fingerprint"),
-        "base": described["annotations"].get("org.opencontainers.image.base.digest", "none"),
+        "base": described["annotations"].get("org.opencontainers.image.base.digest", NO_BASE),
         "software": _software(described["software"]),
     }
     out.print(pairs(facts))
@@ -94,10 +95,16 @@ def _tell(described: dict[str, Any]) -> None:
 
 def _tell_data(data: dict[str, Any]) -> None:
     counts = {name: f"{data[name]:,}" for name in ("documents", "chunks", "dimension", "hidden")}
-    parameters = {f"parameters.{name}": value for name, value in data["parameters"].items()}
     out.print()
     out.print(f"[bold]data layer {data['layer']:03d}[/bold]")
-    out.print(pairs({**counts, **parameters}))
+    out.print(pairs({**counts, **_flat("parameters", data["parameters"])}))
+
+
+def _flat(name: str, value: Any) -> dict[str, Any]:
+    """Each value that is no group of further ones, by its dotted name."""
+    if not isinstance(value, dict):
+        return {name: value}
+    return {inner: one for key, below in value.items() for inner, one in _flat(f"{name}.{key}", below).items()}
 
 
 def _tell_largest(documents: list[dict[str, Any]]) -> None:

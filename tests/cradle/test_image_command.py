@@ -53,6 +53,8 @@ def test_show_tells_what_is_in_an_image(home: Path) -> None:
     assert image.digest in told
     assert "Führung/Ürlaub.md" in told
     assert "ffffffff" in told
+    assert "does not run by itself" in told
+    assert ["parameters.embedding_config.model", "fake"] in [line.split() for line in told.splitlines()]
 
 
 def test_show_tells_an_update_from_what_it_lies_over(home: Path) -> None:
