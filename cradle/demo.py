@@ -35,6 +35,8 @@ def main(arguments: Sequence[str]) -> int:
         with _stopping_at_the_end():
             _documents_in(folder)
             _questions(folder / "_questions.json")
+            _heading("What the image is")
+            _cradle("image", "show", CUSTOMER)
     except CommandFailed:
         return 1
     except KeyboardInterrupt:

@@ -54,6 +54,7 @@ def test_the_demo_answers_and_leaves_nothing_running(home: Path) -> None:
         assert f"{question['document']}{page}" in text
         assert question["contains"] in text
     assert re.search(r"\b(\d+) of \1 done", printed)
+    assert re.search(r"\$ cradle image show \w+\n *image +sha256:[0-9a-f]{64}", printed)
     assert re.search(r"Done in \d+ s", printed)
     assert workers_pid(home) is None
     assert not stack.running(home)
