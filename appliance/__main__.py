@@ -5,8 +5,10 @@ import gc
 import json
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -26,6 +28,11 @@ NO_TOKEN: Final = """\
 appliance: it does not start without a token: {file}: {why}.
 Mount the package's credentials there, or name the file in APPLIANCE_TOKEN_FILE.
 `serve --open` answers anybody who reaches the port."""  # noqa: S105
+UNDERSTOOD: Final = {
+    "builtin": "Understood by the model in this image, and by its words.",
+    "service": "Understood by the model service, and by its words.",
+    "lexical": "Understood by its words alone.",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, sqlite3.DatabaseError) as error:
         print(f"appliance: the data cannot be read: {error}", file=sys.stderr)
         return 1
 
@@ -109,12 +116,15 @@ def _search(options: argparse.Namespace) -> int:
         questions = Questions(
             library.about, settings.embeddings_url, model=settings.embeddings_model, token=settings.embeddings_token
         )
-        vector, _ = questions.embed(options.question)
+        with closing(questions):
+            vector, understood = questions.embed(options.question)
         found = library.search(options.question, vector, limit=options.limit)
     if options.json:
-        print(json.dumps([asdict(passage) for passage in found], ensure_ascii=False))
+        answer = {"understood": understood, "passages": [asdict(passage) for passage in found]}
+        print(json.dumps(answer, ensure_ascii=False))
     else:
-        print("\n\n".join(map(_shown, found)) or "Nothing was found.")
+        print("\n\n".join([*map(_shown, found)] or ["Nothing was found."]))
+        print(f"\n{UNDERSTOOD[understood]}")
     return 0
 
 

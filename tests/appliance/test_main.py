@@ -1,10 +1,13 @@
 import json
+import sqlite3
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from appliance.__main__ import main
+from appliance.format import DATABASE
+from builders.data_layer import PAGE_BYTES
 from tests.appliance.serving import program, surroundings
 from tests.builders.corpus import library
 from tests.builders.test_data_layer import write
@@ -19,14 +22,36 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_search_answers_as_json(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--data", folder, "search", "notice in writing", "--limit", "1", "--json"]) == 0
-    [answer] = json.loads(capsys.readouterr().out)
+    said = json.loads(capsys.readouterr().out)
+    assert said["understood"] == "lexical"
+    [answer] = said["passages"]
     assert (answer["document"], answer["page"], answer["start"]) == ("a/contract.txt", 1, 39)
     assert answer["text"] == "Notice is given in writing."
 
 
 def test_search_answers_in_words(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--data", folder, "search", "Urlaubsanspruch", "--limit", "1"]) == 0
-    assert capsys.readouterr().out == "Führung/Ürlaub.md, page 1\nDer Urlaubsanspruch beträgt 30 Tage.\n"
+    assert capsys.readouterr().out == (
+        "Führung/Ürlaub.md, page 1\nDer Urlaubsanspruch beträgt 30 Tage.\n\nUnderstood by its words alone.\n"
+    )
+
+
+def test_a_file_that_cannot_be_read_is_an_error_without_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "000", library())
+    database = tmp_path / "000" / DATABASE
+    with database.open("r+b") as file:
+        [root] = sqlite3.connect(database).execute("SELECT rootpage FROM sqlite_schema WHERE name = 'words'").fetchone()
+        file.seek((root - 1) * PAGE_BYTES)
+        file.write(b"\xff" * PAGE_BYTES)
+    assert main(["--data", str(tmp_path), "search", "contract"]) == 1
+    assert capsys.readouterr().err.startswith("appliance: the data cannot be read")
+
+
+def test_half_a_character_is_no_failure(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--data", folder, "search", "notice \udcff", "--limit", "1"]) == 0
+    assert "Notice is given" in capsys.readouterr().out
 
 
 def test_about_says_what_the_image_holds(folder: str, capsys: pytest.CaptureFixture[str]) -> None:

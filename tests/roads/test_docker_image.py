@@ -79,7 +79,9 @@ def test_the_image_answers_like_the_layout(
     image: str, layout: Path, docker_engine_host: str, question: str, answer: str
 ) -> None:
     said = docker(docker_engine_host, "run", *CONFINED, image, "search", question, "--limit", "3", "--json")
-    inside = json.loads(said)
+    answered = json.loads(said)
+    assert answered["understood"] == "builtin"
+    inside = answered["passages"]
     outside = search(layout.parent, str(layout), question, limit=3)
     assert inside[0]["text"] == answer
     assert [{name: one[name] for name in outside[0]} for one in inside] == outside
