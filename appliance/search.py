@@ -48,7 +48,8 @@ _ROWS_A_PIECE: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A passage. `text` is `document_text[start:end]`, in code points; `document` is the document's path."""
+    """A chunk as whoever asks sees it. `text` is `document_text[start:end]`, in code points; `document` is the
+    document's path."""
 
     document: str
     page: int | None
