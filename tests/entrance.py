@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -26,9 +25,8 @@ from schemas import envelope
 from schemas.ids import message_id
 from schemas.messages import DocumentsSubmitted, Message
 from schemas.parameters import EmbeddingConfig, InstallationParameters
-from tests.fakes import fake_ports
+from tests.fakes import NOW, fake_ports
 
-NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 TOPOLOGY = read_flow()
 
 

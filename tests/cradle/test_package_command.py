@@ -11,7 +11,7 @@ from operations.package import Kind, Packaged, load_signer, write_folder
 from operations.versions import remember
 from schemas.parameters import InstallationParameters
 from schemas.versions import VersionRecord
-from tests.operations.test_versions import make_record
+from tests.remembered import make_record
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from infra.paths import file_url
 from operations.doctor import Finding, examine
 from operations.versions import remember
 from schemas.versions import VersionRecord
-from tests.operations.test_versions import ciphertext, make_record
+from tests.remembered import ciphertext, make_record
 
 
 @pytest.fixture

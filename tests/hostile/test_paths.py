@@ -25,7 +25,7 @@ from schemas.ids import CUSTOMER_ID, check_customer_id, clean_path
 from schemas.messages.ingest import DocumentReference, DocumentsSubmitted, Manifest
 from schemas.parameters import InstallationParameters
 from schemas.versions import VersionRecord, read_version
-from tests.operations.test_versions import make_record
+from tests.remembered import make_record
 
 JOB = UUID(int=7)
 

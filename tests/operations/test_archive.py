@@ -8,7 +8,8 @@ from infra.archive.memory import MemoryArchive
 from operations.archive import Problem, inspect_archive
 from operations.versions import remember
 from schemas.errors import Permanent
-from tests.operations.test_versions import FOLDER, ciphertext, make_record
+from tests.operations.test_versions import FOLDER
+from tests.remembered import ciphertext, make_record
 
 
 @pytest.fixture

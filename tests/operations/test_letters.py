@@ -16,7 +16,7 @@ from operations.package.rendering import LANGUAGES, Language, size
 from operations.versions import remember
 from schemas.errors import CradleError
 from tests.fakes import NOW
-from tests.operations.test_versions import make_record
+from tests.remembered import make_record
 
 JOB = UUID(int=7)
 UPDATE = UUID(int=8)

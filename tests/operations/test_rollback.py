@@ -15,7 +15,7 @@ from operations.versions import remember, tar_name
 from schemas.errors import Permanent
 from schemas.parameters import InstallationParameters
 from schemas.versions import read_version
-from tests.operations.test_versions import ciphertext, make_record
+from tests.remembered import ciphertext, make_record
 
 
 @pytest.fixture

@@ -3,8 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
@@ -23,42 +22,9 @@ from operations.versions import (
 )
 from schemas.errors import Permanent
 from schemas.versions import VersionRecord, read_version
-from tests.fakes import NOW
+from tests.remembered import ciphertext, make_record
 
-LAYERS = ("sha256:" + "1" * 64, "sha256:" + "2" * 64)
 FOLDER = "versions/acme/"
-
-
-def make_record(version: str = "v1.0-init", *, job: UUID | None = None, **other: Any) -> VersionRecord:
-    fields: dict[str, Any] = {
-        "customer": "acme",
-        "version": version,
-        "extends": None,
-        "job": job or uuid4(),
-        "generation": 1,
-        "parameters": 1,
-        "parameters_sha256": "0" * 64,
-        "fingerprint": "0" * 64,
-        "format": 2,
-        "digest": "sha256:" + "0" * 64,
-        "manifest": {
-            "config": {"digest": "sha256:" + "3" * 64},
-            "layers": [{"digest": layer, "size": 100} for layer in LAYERS],
-        },
-        "config": {"os": "linux", "rootfs": {"diff_ids": list(LAYERS)}},
-        "new_layers": LAYERS[1:],
-        "documents": 3,
-        "chunks": 7,
-        "merkle": {},
-        "packaged_at": NOW,
-        "archived": None,
-    }
-    return VersionRecord(**fields | other)
-
-
-def ciphertext(folder: Path, content: bytes) -> Path:
-    (folder / "image.tar.age").write_bytes(content)
-    return folder / "image.tar.age"
 
 
 async def content(archive: Archive, record: VersionRecord) -> bytes:

@@ -10,7 +10,6 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
 from urllib.request import Request, urlopen
@@ -21,7 +20,6 @@ import pyrage
 import pytest
 
 from appliance.encoder import load_encoder
-from appliance.format import VERSION
 from builders.image import build_image
 from builders.oci.archive import save
 from builders.oci.read import open_image
@@ -38,7 +36,7 @@ from operations.versions import next_version, records, remember
 from schemas.parameters import EmbeddingConfig, InstallationParameters
 from schemas.versions import VersionRecord, read_version
 from tests.builders.corpus import Book, book
-from tests.fakes import NOW
+from tests.remembered import fields_of, make_record
 from tests.roads.docker import docker
 from tests.roads.road import wait_until
 
@@ -110,25 +108,15 @@ class Delivering:
 
     def _record(self, job: UUID, version: str) -> VersionRecord:
         image = open_image(CustomerPaths(self.home, self.customer).image(job, 1))
-        return VersionRecord(
-            customer=self.customer,
-            version=version,
-            extends=None,
+        return make_record(
+            version,
             job=job,
-            generation=1,
-            parameters=1,
+            customer=self.customer,
             parameters_sha256=self.parameters.sha256(),
             fingerprint="f" * 64,
-            format=VERSION,
-            digest=image.digest,
-            manifest=image.manifest,
-            config=image.config,
-            new_layers=tuple(layer["digest"] for layer in image.layers),
             documents=1,
             chunks=1,
-            merkle={},
-            packaged_at=NOW + timedelta(days=1),
-            archived=None,
+            **fields_of(image),
         )
 
 
