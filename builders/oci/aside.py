@@ -8,20 +8,25 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Final, cast
+
+REPLACED: Final = "replaced"
+"""In a hidden folder: what stood in the place, until its successor does."""
 
 
 @contextmanager
 def aside(place: Path) -> Iterator[Path]:
     """A hidden new folder beside `place`, for what will stand there; `put_in_place` moves it. Otherwise it is removed.
 
-    Folders that killed builds of the same place left behind are removed first. The system lets go of a dead process's
-    lock, so what can be locked is nobody's any more.
+    Folders that killed builds of the same place left behind are removed first; what stood there is put back, where one
+    was killed before its successor did. The system lets go of a dead process's lock, so what can be locked is nobody's
+    any more.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{place.name}."
     for left in place.parent.glob(f"{prefix}*"):
         with suppress(OSError), _locked(left):
+            _put_back(left / REPLACED, place)
             shutil.rmtree(left)
     with ExitStack() as held:
         folder = _new_folder(prefix, place.parent, held)
@@ -59,17 +64,30 @@ def named_when_whole(folder: Path) -> Iterator[tuple[BinaryIO, Callable[[str], N
 
 
 def put_in_place(folder: Path, place: Path) -> None:
-    """Syncs `folder` and renames it to `place`. What stood there is replaced; of two at once, the last remains."""
+    """Syncs `folder` and renames it to `place`. What stood there is replaced, and removed once its successor stands; of
+    two at once, the last remains."""
     for path in folder.rglob("*"):
         sync(path)
     sync(folder)
-    while not _renamed(folder, place):
-        with (
-            suppress(FileNotFoundError),
-            tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as old,
-        ):
-            place.rename(Path(old) / "replaced")
+    if not _renamed(folder, place):
+        _replace(folder, place)
     sync(place.parent)
+
+
+def _replace(folder: Path, place: Path) -> None:
+    with ExitStack() as held:
+        old = _new_folder(f".{place.name}.", place.parent, held)
+        held.callback(shutil.rmtree, old, ignore_errors=True)
+        while not _renamed(folder, place):
+            shutil.rmtree(old / REPLACED, ignore_errors=True)  # of another that was put in place meanwhile
+            with suppress(FileNotFoundError):
+                place.rename(old / REPLACED)
+        sync(place.parent)
+
+
+def _put_back(replaced: Path, place: Path) -> None:
+    with suppress(OSError):  # nothing was replaced, or something stands there again
+        replaced.rename(place)
 
 
 def _renamed(folder: Path, place: Path) -> bool:

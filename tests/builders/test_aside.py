@@ -1,5 +1,6 @@
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,24 @@ with aside(Path(sys.argv[1])) as scratch:
     (scratch / "half").write_text("made")
     print(scratch, flush=True)
     time.sleep(600)
+"""
+
+REPLACER = """
+import os, sys
+from pathlib import Path
+from builders.oci.aside import aside, put_in_place
+place, left, rename = Path(sys.argv[1]), int(sys.argv[2]), Path.rename
+def counted(path, to):
+    global left
+    left -= 1
+    if left == 0:
+        os._exit(9)
+    return rename(path, to)
+with aside(place) as scratch:
+    (scratch / "made").mkdir()
+    (scratch / "made" / "file").write_text("new")
+    Path.rename = counted
+    put_in_place(scratch / "made", place)
 """
 
 
@@ -46,6 +65,35 @@ def test_what_stood_there_is_replaced(tmp_path: Path) -> None:
     build(tmp_path / "one", "new")
     assert (tmp_path / "one" / "file").read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
+
+
+@pytest.mark.parametrize("renames", [1, 3, 4, 5])
+def test_killed_while_it_replaces_the_old_or_the_new_stands(tmp_path: Path, renames: int) -> None:
+    """The process ends before its rename number `renames`; there are four."""
+    place = tmp_path / "one"
+    build(place, "old")
+    subprocess.run([sys.executable, "-c", REPLACER, str(place), str(renames)], check=False)
+    with aside(place):
+        standing = (place / "file").read_text()
+    assert standing == ("new" if renames > 4 else "old")
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
+
+
+def test_what_was_replaced_is_removed_after_its_successor_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "one"
+    build(place, "old")
+    remove, seen = shutil.rmtree, []
+
+    def look(folder: Path, *, ignore_errors: bool = False) -> None:
+        if (Path(folder) / "replaced").exists():
+            seen.append((place / "file").read_text())
+        remove(folder, ignore_errors=ignore_errors)
+
+    monkeypatch.setattr("builders.oci.aside.shutil.rmtree", look)
+    build(place, "new")
+    assert seen == ["new"]
 
 
 def test_of_two_at_once_the_last_remains(tmp_path: Path) -> None:
