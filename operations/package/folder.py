@@ -68,20 +68,20 @@ def write_folder(
     `credentials` the folder gets a token: the one that stands at `into`, or else a new one.
     The same arguments over the same credentials give the same bytes. Killed, it leaves what stood there.
     """
-    kept = read_credentials(into) if credentials else None
-    made = make_credentials() if credentials and kept is None else None
     values = _values(record, parameters, kind, signer, size=tar.stat().st_size)
     with aside(into) as scratch:
+        kept = read_credentials(into) if credentials else None
+        made = make_credentials() if credentials and kept is None else None
         folder = scratch / "package"
         folder.mkdir(mode=0o700)
         _move(tar, folder / tar_file(record))
         for name, content in (_texts(record, values) | _statements(record, folder, signer)).items():
             (folder / name).write_bytes(content)
-        for path in folder.iterdir():
-            path.chmod(0o755 if path.suffix == ".sh" else 0o644)
         if held := kept or made:
             write_credentials(held, folder)
         sign_folder(folder, signer)
+        for path in filter(Path.is_file, folder.iterdir()):
+            path.chmod(0o755 if path.suffix == ".sh" else 0o644)
         put_in_place(folder, into)
     files = {name: path.stat().st_size for name, path in files_of(into).items()}
     return Folder(into, kind, files, record.archived is not None, signer.fingerprint, made is not None)

@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
@@ -34,11 +34,20 @@ def _copy(package: Path, to: str, called: str) -> str:
     try:
         with aside(place) as scratch:
             copy = scratch / "package"
-            shutil.copytree(package, copy)
+            for name, file in files_of(package).items():
+                _copy_file(file, copy / name)
             put_in_place(copy, place)
     except OSError as error:
         raise CradleError("package.target", what=error.strerror or "it cannot be written") from None
     return str(place)
+
+
+def _copy_file(file: Path, to: Path) -> None:
+    """With its mode, where the file system keeps one: that of most sticks does not, and says so."""
+    to.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    shutil.copyfile(file, to)
+    with suppress(PermissionError):
+        shutil.copymode(file, to)
 
 
 async def _upload(package: Path, to: str, called: str) -> str:

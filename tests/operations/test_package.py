@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import os
 import re
 import shutil
 import stat
@@ -123,6 +124,16 @@ async def test_only_its_owner_enters_the_folder_and_reads_the_token(packing: Pac
     assert modes == {"": 0o700, "credentials": 0o700, "credentials/token": 0o600, "credentials/token.argon2": 0o644}
 
 
+async def test_the_modes_of_what_is_sent_are_no_matter_of_the_umask(packing: Packing) -> None:
+    before = os.umask(0o077)
+    try:
+        folder = (await package(packing.job, packing.ports)).folder.path
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir() if path.is_file()}
+    assert modes == {name: 0o755 if name.endswith(".sh") else 0o644 for name in modes}
+
+
 async def test_the_appliance_gets_the_hash_of_the_token(packing: Packing) -> None:
     folder = (await package(packing.job, packing.ports)).folder.path
     token = (folder / "credentials/token").read_text().strip()
@@ -136,7 +147,7 @@ async def test_the_appliance_gets_the_hash_of_the_token(packing: Packing) -> Non
 async def test_the_container_is_confined(packing: Packing) -> None:
     folder = (await package(packing.job, packing.ports)).folder.path
     appliance = yaml.safe_load((folder / "docker-compose.yml").read_text())["services"]["appliance"]
-    assert appliance["image"] == "cradle/acme:v1.0"
+    assert (appliance["image"], appliance["pull_policy"]) == ("cradle/acme:v1.0", "never")
     assert (appliance["read_only"], appliance["cap_drop"], appliance["user"]) == (True, ["ALL"], "65532:65532")
     assert appliance["security_opt"] == ["no-new-privileges:true"]
     assert appliance["ports"] == ["${CRADLE_ADDRESS:-127.0.0.1}:${CRADLE_PORT:-8080}:8080"]
@@ -261,6 +272,14 @@ async def test_no_file_can_be_changed(packing: Packing, tmp_path: Path) -> None:
             passed.append(f"{name} removed")
         shutil.rmtree(copy)
     assert passed == []
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "docker-compose.override.yml"])
+async def test_no_file_can_be_added_that_docker_would_read(packing: Packing, name: str) -> None:
+    folder = (await package(packing.job, packing.ports)).folder.path
+    (folder / name).write_text("services: {appliance: {privileged: true}}\n")
+    assert name in verified(folder).stderr
+    assert verified(folder).returncode == 1
 
 
 async def test_sums_that_were_made_anew_do_not_fit_the_signature(packing: Packing) -> None:
@@ -488,6 +507,22 @@ async def test_a_copy_goes_to_a_folder(packing: Packing, tmp_path: Path) -> None
     assert packaged.sent_to == str(copy)
     assert contents(copy) == contents(packaged.folder.path)
     assert stat.S_IMODE((copy / "credentials/token").stat().st_mode) == 0o600
+
+
+async def test_a_copy_goes_to_a_stick_that_keeps_no_modes(
+    packing: Packing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await package(packing.job, packing.ports)
+    stick, change = tmp_path / "stick", os.chmod
+
+    def refuse(path: Any, mode: int, **options: Any) -> None:
+        if str(path).startswith(str(stick)):
+            raise PermissionError
+        change(path, mode, **options)
+
+    monkeypatch.setattr(os, "chmod", refuse)
+    packaged = await package(packing.job, packing.ports, to=str(stick))
+    assert files_of(stick / "acme-v1.0-init").keys() == packaged.folder.files.keys()
 
 
 @pytest.mark.s3
