@@ -173,3 +173,27 @@ def test_the_policy_lets_only_the_page_s_own_code_run(appliance: Appliance) -> N
         assert forbidden not in policy(content)
     for outside in ("src=", "href=", "@import", "url(", "innerHTML", "eval("):
         assert outside not in content
+
+
+def test_a_path_that_turns_the_writing_round_turns_itself_alone(page: Page) -> None:
+    enter(page)
+    end, begin = page.evaluate("""() => {
+        const line = meta(["invoice\\u202efdp.exe", "page 7"]);
+        document.querySelector("main").append(line);
+        const [path, number] = [...line.children].map((part) => part.getBoundingClientRect());
+        return [path.right, number.left];
+    }""")
+    assert end <= begin
+
+
+def test_a_text_from_right_to_left_begins_at_the_right(page: Page) -> None:
+    enter(page)
+    left, middle = page.evaluate("""() => {
+        const text = element("p", { class: "text" }, "\\u05e9\\u05dc\\u05d5\\u05dd");
+        document.querySelector("main").append(text);
+        const range = document.createRange();
+        range.selectNodeContents(text);
+        const whole = text.getBoundingClientRect();
+        return [range.getBoundingClientRect().left, whole.left + whole.width / 2];
+    }""")
+    assert left > middle
