@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from cradle.commands import (
+    archive,
     customers,
     dlq,
     doctor,
@@ -94,7 +95,7 @@ for _name, (_panel, _function) in COMMANDS.items():
 
 app.command("isolate", hidden=True)(isolate.isolate)
 app.add_typer(customers.app, name="customer", rich_help_panel=_WORK)
-app.add_typer(delivered.app, name="archive", rich_help_panel=_WORK)
+app.add_typer(archive.app, name="archive", rich_help_panel=_WORK)
 app.add_typer(image.app, name="image", rich_help_panel=_WORK)
 app.add_typer(dlq.app, name="dlq", rich_help_panel=_FLOW)
 app.add_typer(offsets.app, name="offsets", rich_help_panel=_FLOW)

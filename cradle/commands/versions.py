@@ -1,25 +1,19 @@
-"""`cradle versions`, `cradle archive verify`, `cradle rollback`: what a customer was given, and giving it again."""
+"""`cradle versions` and `cradle rollback`: what a customer was given, and giving it again."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from cradle.commands.terminal import FAILED, Json, customer_id, moment, note, print_json, say, show, size, table
+from cradle.commands.terminal import Json, customer_id, moment, note, print_json, say, show, size, table
 from cradle.commands.terminal import run as run_to_end
-from schemas.errors import CradleError, Permanent
 
 if TYPE_CHECKING:
-    from cradle.compose import Adapters
-    from operations.archive import Inspection
     from operations.rollback import RolledBack
     from schemas.versions import VersionRecord
 
 Customer = Annotated[str, typer.Argument(metavar="CUSTOMER", callback=customer_id, help="The customer's id.")]
-SHORT = 12
+SHORT: Final = 12
 """Digits of a digest that a person compares."""
-MOST_JOBS = 1000
-
-app = typer.Typer(help="The copies of what was delivered, which only the customers can open.", no_args_is_help=True)
 
 
 def versions(customer: Customer, json: Json = False) -> None:
@@ -40,25 +34,6 @@ def versions(customer: Customer, json: Json = False) -> None:
         made.add_row(*_row(record))
     show(made)
     offer_full_job(found[-1].version)
-
-
-@app.command("verify")
-def verify(
-    customer: Annotated[
-        str | None, typer.Argument(metavar="CUSTOMER", callback=customer_id, help="Only this customer's.")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Read everything that is archived again, and compare it with the records. Exit code 1 if anything is not whole."""
-    inspection, compared = run_to_end(_verify(customer))
-    if json:
-        print_json(_report(inspection, compared))
-    else:
-        _tell(inspection)
-    if not compared:
-        note("The ledger does not answer: whether the newest versions are all there was not compared with it.")
-    if inspection.problems:
-        raise typer.Exit(FAILED)
 
 
 def rollback(
@@ -86,7 +61,7 @@ def rollback(
             }
         )
     else:
-        _tell_package(rolled)
+        _tell(rolled)
 
 
 async def _versions(customer: str) -> "list[VersionRecord]":
@@ -102,22 +77,6 @@ async def _versions(customer: str) -> "list[VersionRecord]":
         return found
 
 
-async def _verify(customer: str | None) -> "tuple[Inspection, bool]":
-    from cradle.compose import open_adapters
-    from cradle.settings import load_settings
-    from operations.archive import inspect_archive
-
-    async with open_adapters(load_settings()) as adapters:
-        archive = await adapters.archive()
-        try:
-            packaged = await _packaged(adapters, customer)
-        except CradleError as error:  # an archive is checked most where all else is lost
-            if isinstance(error, Permanent):
-                raise
-            return await inspect_archive(archive, customer), False
-        return await inspect_archive(archive, customer, packaged=packaged), True
-
-
 async def _roll_back(customer: str, version: str, to: str | None) -> "RolledBack":
     from cradle.compose import open_adapters, open_rollback
     from cradle.settings import load_settings
@@ -126,12 +85,6 @@ async def _roll_back(customer: str, version: str, to: str | None) -> "RolledBack
 
     async with open_adapters(load_settings()) as adapters:
         return await roll_back(customer, read_version(version), await open_rollback(adapters), to=to)
-
-
-async def _packaged(adapters: "Adapters", customer: str | None) -> list[tuple[str, str]]:
-    """What the ledger knows of."""
-    jobs = await (await adapters.ledger()).jobs(customer, limit=MOST_JOBS)
-    return [(job.customer, job.version) for job in jobs if job.version]
 
 
 def _row(record: "VersionRecord") -> tuple[str, ...]:
@@ -181,36 +134,7 @@ def offer_full_job(newest: str) -> None:
         )
 
 
-def _report(inspection: "Inspection", compared: bool) -> dict[str, Any]:
-    return {
-        "whole": not inspection.problems,
-        "versions": inspection.versions,
-        "copies": inspection.copies,
-        "size": inspection.size,
-        "problems": [{"name": problem.name, "what": problem.what} for problem in inspection.problems],
-        "left_over": inspection.left_over,
-        "compared_with_ledger": compared,
-    }
-
-
-def _tell(inspection: "Inspection") -> None:
-    from rich.markup import escape
-
-    from operations.archive import MEANING
-
-    for problem in inspection.problems:
-        say(f"[red]✗[/red] {escape(problem.name)} {MEANING[problem.what]}.")
-    for name in inspection.left_over:
-        note(f"{name} is named by no record: a package was cut off. It does no harm, and stays.")
-    read = f"{inspection.copies} copies of {inspection.versions} versions, {size(inspection.size)}"
-    if inspection.problems:
-        say("  [dim]next[/dim] Restore what is damaged or missing from what the customer has; find out who else may")
-        say("  [dim]    [/dim] write to the archive. In a bucket that keeps deleted objects, remove the delete marker.")
-    else:
-        say(f"[green]✓[/green] The archive is whole: {read}.")
-
-
-def _tell_package(rolled: "RolledBack") -> None:
+def _tell(rolled: "RolledBack") -> None:
     from rich.markup import escape
 
     record, folder = rolled.record, rolled.folder
