@@ -53,8 +53,9 @@ class Answers:
             since=asked.since,
             until=asked.until,
         )
-        shown = entries[: asked.limit]
-        following = shown[-1].path if len(entries) > len(shown) else None
+        paths = list(dict.fromkeys(entry.path for entry in entries))[: asked.limit]
+        shown = [entry for entry in entries if entry.path in paths]
+        following = paths[-1] if len(entries) > len(shown) else None
         return wire.DocumentEntries.model_validate({"documents": shown, "next": following})
 
     async def document(self, asked: wire.DocumentAsked) -> wire.DocumentPart:

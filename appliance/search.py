@@ -154,10 +154,14 @@ class Library:
         since: str | None = None,
         until: str | None = None,
     ) -> list[DocumentInfo]:
-        """The first `limit` documents in order of their paths' bytes, from behind the path `after`."""
+        """The documents of the first `limit` paths in order of their bytes, from behind the path `after`.
+
+        Several documents may have one path; they are never parted.
+        """
         wanted = Filter(None, language, since, until)
         with self._lock:
-            return [self._info(number) for number in islice(self._catalogue.listed(wanted, after), limit)]
+            groups = groupby(self._catalogue.listed(wanted, after), lambda number: self._catalogue.entries[number].path)
+            return [self._info(number) for _, group in islice(groups, limit) for number in group]
 
     def document(self, path: str) -> DocumentText | None:
         """The document of that path, None if there is none. Of several, the first by SHA-256."""

@@ -76,7 +76,7 @@ class DocumentAsked(Asked):
 
 class DocumentsAsked(Filtered):
     after: Path | None = Field(None, description="Go on after this path: `next` of the answer before.")
-    limit: int = Field(50, ge=1, le=MOST_DOCUMENTS, description="How many documents at most.")
+    limit: int = Field(50, ge=1, le=MOST_DOCUMENTS, description="How many paths at most.")
 
 
 class PassagesAsked(Asked):

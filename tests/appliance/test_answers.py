@@ -9,6 +9,8 @@ import pytest
 from appliance import wire
 from appliance.answers import Answers
 from appliance.search import open_layers
+from tests.builders.corpus import book, in_order
+from tests.builders.test_data_layer import write
 
 
 class Hanging:
@@ -57,3 +59,18 @@ def test_words_are_looked_for_while_vectors_are_read(layers: Path, monkeypatch: 
         finally:
             let_go.set()
             warming.join()
+
+
+async def test_documents_of_one_path_are_never_lost_between_two_answers(tmp_path: Path) -> None:
+    shelf = in_order([book("a", "one"), book("b", "two"), book("b", "three"), book("c", "four")])
+    write(tmp_path / "000", shelf)
+    model: Any = Hanging()
+    with open_layers(tmp_path) as library, closing(Answers(library, model, [])) as answers:
+        for limit in (1, 2, 3, 4):
+            listed: list[str] = []
+            after: str | None = None
+            while not listed or after:
+                answer = await answers.documents(wire.DocumentsAsked(after=after, limit=limit))
+                listed += [one.sha256 for one in answer.documents]
+                after = answer.next
+            assert listed == [one.document.sha256 for one in shelf]
