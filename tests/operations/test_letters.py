@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -53,14 +54,37 @@ async def test_a_letter_leaves_no_place_open(kind: str, language: Language, port
     assert "acme" in text
 
 
-@pytest.mark.parametrize("kind", OF_VERSION)
-async def test_a_letter_of_a_version_has_its_figures(kind: str, ports: PackagePorts) -> None:
-    text = await letter(kind, "acme", ports, language="de", version="v1.0")  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("kind", "version", "job", "folder"),
+    [
+        ("ready", "v1.0", JOB, "acme-v1.0-init"),
+        ("updated", "v1.1", UPDATE, "acme-v1.1-update"),
+        ("rolled-back", "v1.0", JOB, "acme-v1.0-init-rollback"),
+    ],
+)
+async def test_a_letter_of_a_version_has_its_figures(
+    kind: Any, version: str, job: UUID, folder: str, ports: PackagePorts
+) -> None:
+    await ports.ledger.open_job(NewJob(UPDATE, "acme", "an update", 1, "f" * 64, NOW, extends="v1.0-init"))
+    text = await letter(kind, "acme", ports, language="de", version=version)
     assert ports.signer.fingerprint in text
-    assert "v1.0" in text
-    assert "1,5 MB" in text
-    about_the_job = await letter(kind, JOB, ports, language="de")  # type: ignore[arg-type]
-    assert about_the_job == text
+    assert version in text
+    assert f" {folder} (1,5 MB)" in text
+    assert await letter(kind, job, ports, language="de") == text
+
+
+@pytest.mark.parametrize(("kind", "version"), [("ready", "v1.1"), ("updated", "v1.0"), ("rolled-back", "v1.2")])
+async def test_a_letter_does_not_tell_of_a_version_that_it_does_not_fit(
+    kind: Any, version: str, ports: PackagePorts
+) -> None:
+    await remember(ports.archive, make_record("v1.2-update", extends="v1.1-update"), None)
+    with pytest.raises(CradleError) as caught:
+        await letter(kind, "acme", ports, language="en", version=version)
+    assert caught.value.code == "package.letter"
+
+
+async def test_the_letter_that_is_sent_first_tells_of_the_first_version(ports: PackagePorts) -> None:
+    assert "version v1.0" in await letter("ready", "acme", ports, language="en")
 
 
 async def test_an_incident_tells_how_many_and_why_but_no_path(ports: PackagePorts) -> None:
@@ -77,6 +101,20 @@ async def test_the_letter_of_an_erasure_tells_what_stays(ports: PackagePorts) ->
     assert "still lies with us" not in text
     (ports.home / "images" / "acme" / f"{JOB}.{(await ports.ledger.job(JOB)).generation}").mkdir(parents=True)
     assert "still lies with us" in await letter("erased", JOB, ports, language="en")
+
+
+async def test_the_image_of_an_earlier_redrive_still_lies_with_us(ports: PackagePorts) -> None:
+    (ports.home / "images" / "acme" / f"{JOB}.0").mkdir(parents=True)
+    ports.ledger._jobs[JOB].generation = 2  # type: ignore[attr-defined]
+    assert "still lies with us" in await letter("erased", JOB, ports, language="en")
+
+
+async def test_a_job_that_failed_and_was_erased_was_stopped_as_a_whole(ports: PackagePorts) -> None:
+    failed = UUID(int=9)
+    await ports.ledger.open_job(NewJob(failed, "acme", "another", 1, "f" * 64, NOW))
+    await ports.ledger.failed(failed, "job.incomplete")
+    await ports.ledger.erased(failed, now=NOW)
+    assert "the job was stopped as a whole" in await letter("incident", failed, ports, language="en")
 
 
 @pytest.mark.parametrize("kind", KINDS)
