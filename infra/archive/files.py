@@ -123,7 +123,9 @@ def _create_aside(versions: Path, root: Path) -> tuple[BinaryIO, Path]:
     """A new file (0600), locked for as long as it is open. What killed writers left is removed."""
     if not root.is_dir():  # a disk that went away: nothing is written where it was mounted
         raise FileNotFoundError
-    versions.mkdir(mode=_OPEN_FOLDER, exist_ok=True)
+    if not versions.is_dir():
+        versions.mkdir(mode=_OPEN_FOLDER, exist_ok=True)
+        sync_folder(root)
     folder = versions / UNFINISHED
     if not folder.is_dir():
         with _opened(versions):
