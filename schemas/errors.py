@@ -411,7 +411,7 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
     ),
     "version.superseded": ErrorKind(
         "The update was made over {extends}, and {newest} is newer.",
-        "Ingest it again with --update: it then lies over {newest}.",
+        "Ingest it again with --update, under another reference: it then lies over {newest}.",
     ),
     "update.nothing": ErrorKind(
         "Customer {customer!r} has no version that could be updated.",
