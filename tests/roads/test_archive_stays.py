@@ -23,10 +23,13 @@ from infra.local import stack
 from infra.paths import file_url
 from infra.staging import open_staging
 from schemas.errors import Permanent
+from tests.conftest import ROOT
 from tests.roads.age import opens, opens_header, secret_of, stanzas
 from tests.roads.road import CUSTOMER, STAGES, Road
 
-AS_ROOT = os.geteuid() == 0
+OWN_TMP = os.geteuid() == 0 and not ROOT.is_relative_to("/tmp")
+"""Whether /tmp itself can be another folder: mounting needs root, and a checkout must not vanish under it. Otherwise
+TMPDIR alone is watched."""
 WITH_TMP = ("unshare", "--mount", "sh", "-c", 'mount --bind "$1" /tmp && shift && exec "$@"', "sh")
 """Runs a command whose /tmp is another folder."""
 MOST_BYTES = 2048
@@ -71,7 +74,7 @@ def delivered() -> Iterator[Delivered]:
     untouched = watched.stat().st_mtime_ns
     identity = pyrage.x25519.Identity.generate()
     road = Road(
-        home, {"TMPDIR": "/tmp" if AS_ROOT else str(watched)}, through=(*WITH_TMP, str(watched)) if AS_ROOT else ()
+        home, {"TMPDIR": "/tmp" if OWN_TMP else str(watched)}, through=(*WITH_TMP, str(watched)) if OWN_TMP else ()
     )
     try:
         road.run("up")
