@@ -1,7 +1,6 @@
 """The answers over plain HTTP: `/api/...`, described by `/openapi.json`. Errors are problem details of RFC 9457."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -13,29 +12,10 @@ from starlette.routing import Route
 
 from appliance.answers import Answers
 from appliance.problems import Refused, mistakes, problem
-from appliance.tools import ABOUT, LIST_DOCUMENTS, LIST_PASSAGES, READ_DOCUMENT, SEARCH, Tool
+from appliance.tools import ROADS, Road, Tool
 
 MOST_BODY: Final = 64 * 1024
 NO_STORE: Final = {"Cache-Control": "no-store"}
-
-
-@dataclass(frozen=True, slots=True)
-class Road:
-    """How a tool is asked over HTTP: by its path and query, or by a JSON body where the method is POST."""
-
-    method: str
-    path: str
-    tool: Tool
-
-
-ROADS: Final = (
-    Road("GET", "/api/search", SEARCH),
-    Road("POST", "/api/search", SEARCH),
-    Road("GET", "/api/documents", LIST_DOCUMENTS),
-    Road("GET", "/api/documents/{path}", READ_DOCUMENT),
-    Road("GET", "/api/passages/{path}", LIST_PASSAGES),
-    Road("GET", "/api/about", ABOUT),
-)
 
 
 class _AnyPath(PathConvertor):

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from appliance.http import ROADS, Road
+from appliance.tools import ROADS, Road
 
 TITLE: Final = "Cradle appliance"
 VERSION: Final = "1"

@@ -1,4 +1,4 @@
-"""What can be asked: the tools that MCP offers, each of which has its road in plain HTTP too."""
+"""What can be asked: the tools, those that MCP offers, and the roads that lead to them in plain HTTP."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -62,3 +62,22 @@ LIST_PASSAGES: Final = Tool(
 
 TOOLS: Final = (SEARCH, READ_DOCUMENT, LIST_DOCUMENTS, ABOUT)
 """Those that MCP offers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Road:
+    """How a tool is asked over HTTP: by its path and query, or by a JSON body where the method is POST."""
+
+    method: str
+    path: str
+    tool: Tool
+
+
+ROADS: Final = (
+    Road("GET", "/api/search", SEARCH),
+    Road("POST", "/api/search", SEARCH),
+    Road("GET", "/api/documents", LIST_DOCUMENTS),
+    Road("GET", "/api/documents/{path}", READ_DOCUMENT),
+    Road("GET", "/api/passages/{path}", LIST_PASSAGES),
+    Road("GET", "/api/about", ABOUT),
+)

@@ -5,7 +5,7 @@ import jsonschema
 import pytest
 from openapi_spec_validator import validate
 
-from appliance.http import ROADS
+from appliance.tools import ROADS
 from tests.appliance.serving import Appliance
 
 
