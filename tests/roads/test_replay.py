@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from builders.oci.read import open_image
 from cradle.commands import app
 from cradle.flow import read_flow
 from infra.broker import open_broker
@@ -166,10 +167,7 @@ def test_a_replay_that_fails_leaves_the_parents_image(road: Road) -> None:
 
 def test_a_flipped_byte_is_found_and_named(road: Road, parent: dict[str, Any]) -> None:
     child = replay("--from", "bake-ready", "--customer", CUSTOMER, "--job", parent["job"])
-    layer = max(
-        (road.home / "images" / CUSTOMER / f"{child['job']}.1" / "blobs" / "sha256").iterdir(),
-        key=lambda f: f.stat().st_size,
-    )
+    layer = open_image(road.home / "images" / CUSTOMER / f"{child['job']}.1").layer("data-000").path
     content = bytearray(layer.read_bytes())
     begin = content.index(b"CRADLEVF") + 64
     content[begin] ^= 1
