@@ -20,7 +20,7 @@ def test_each_component_is_named_with_its_licence(tmp_path: Path) -> None:
     file.write_text(json.dumps({"bomFormat": "CycloneDX", "components": components}))
     assert read_components(file) == [
         {"name": "numpy", "version": "2.4.1", "licence": "BSD-3-Clause"},
-        {"name": "libc6", "version": "2.36", "licence": "LGPL-2.1, own"},
+        {"name": "libc6", "version": "2.36", "licence": "LGPL-2.1-or-later, own"},
         {"name": "bare", "version": None, "licence": None},
     ]
 
