@@ -64,10 +64,10 @@ class FileKeys:
         _write_new(aside, os.urandom(KEY_BYTES))
         try:
             self._key_file(key_id).hardlink_to(aside)
-        except FileExistsError:
+        except (FileExistsError, FileNotFoundError):  # somebody was first; or destroyed it, and took our file as well
             pass
         finally:
-            aside.unlink()
+            aside.unlink(missing_ok=True)
         sync_folder(self._folder)
         if self._tombstone(key_id).exists():  # destroyed while we made it
             self._destroy(key_id)

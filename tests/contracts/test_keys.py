@@ -106,6 +106,27 @@ async def test_creating_and_destroying_at_once_never_leaves_a_key(tmp_path: Path
     assert {path.suffix for path in tmp_path.iterdir()} == {".destroyed"}
 
 
+@pytest.mark.parametrize("moment", ["before the key's name is there", "after it"])
+async def test_a_key_destroyed_while_it_gets_its_name_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """`destroy` takes the unfinished file away as well: then too the maker has to look whether its key may stay."""
+    link = Path.hardlink_to
+
+    def interrupted(self: Path, target: Path) -> None:
+        if moment.startswith("after"):
+            link(self, target)
+        (tmp_path / f"{JOB}.destroyed").touch()
+        target.unlink()
+        if not moment.startswith("after"):
+            link(self, target)
+
+    monkeypatch.setattr(Path, "hardlink_to", interrupted)
+    async with open_keys(file_url(tmp_path)) as keys:
+        assert await code_of(keys.create(JOB)) == "key.destroyed"
+    assert [path.name for path in tmp_path.iterdir()] == [f"{JOB}.destroyed"]
+
+
 async def test_a_destroyed_keys_bytes_are_overwritten_in_place(tmp_path: Path) -> None:
     async with open_keys(file_url(tmp_path)) as keys:
         key = await keys.create(JOB)
