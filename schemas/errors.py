@@ -441,7 +441,7 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
     "package.unbaked": ErrorKind(
         "The job is {state}; a package is made of a baked one.",
         "`cradle job {job}` tells how it stands.",
-        family=Family.USAGE,
+        family=Family.PERMANENT,
     ),
     "package.nothing": ErrorKind(
         "Customer {customer!r} has no baked job.", "`cradle jobs --customer {customer}` lists what it has."
@@ -453,7 +453,7 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
     "package.letter": ErrorKind(
         "That letter tells of {what}, and there is none.",
         "`cradle jobs` and `cradle versions CUSTOMER` list what there is.",
-        family=Family.USAGE,
+        family=Family.PERMANENT,
     ),
     "package.target": ErrorKind(
         "The package cannot be put there: {what}.",
@@ -477,7 +477,7 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
     "archive.unlocked": ErrorKind(
         "The archive's bucket does not lock what is written there: who has our credentials could delete it.",
         "Make a bucket with object lock; give it a default retention, or add &lock_days=3650 to CRADLE_ARCHIVE_URL.",
-        family=Family.USAGE,
+        family=Family.PERMANENT,
     ),
     "archive.damaged": ErrorKind(
         "{name} in the archive is not what was written there.",
