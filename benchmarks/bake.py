@@ -29,6 +29,7 @@ import numpy as np
 from builders.parts import KIND, encode_part, part_name
 from consumers.bake import stage
 from consumers.runtime.contract import Done, Ports, Received
+from engines.extraction.parsers import InProcess
 from infra.ledger import DocumentRow, DocumentState
 from infra.parameters import Customer
 from infra.staging import open_staging
@@ -230,6 +231,7 @@ def _ports(home: Path, staging: SealedStaging) -> Ports:
         parameters=answers,
         archive=answers,
         engines=answers,
+        parsers=InProcess(),
         source=answers,
         home=home,
         base_image="",

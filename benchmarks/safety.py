@@ -31,6 +31,7 @@ from consumers.runtime.delivery import Delivery
 from consumers.runtime.metrics import Metrics
 from consumers.runtime.worker import Worker
 from cradle.flow import read_flow
+from engines.extraction.parsers import InProcess
 from engines.library import EngineLibrary
 from infra.broker import Broker, OutgoingRecord, StoredRecord, open_broker
 from infra.keys import open_keys
@@ -176,6 +177,7 @@ async def open_bench() -> AsyncIterator[Bench]:
             parameters=cast(Any, None),
             archive=cast(Any, None),
             engines=EngineLibrary(),
+            parsers=InProcess(),
             source=cast(Any, None),
             home=home,
             base_image="",

@@ -30,6 +30,7 @@ from builders.oci.read import open_image
 from builders.parts import KIND, encode_part, part_name
 from consumers.bake import stage
 from consumers.runtime.contract import Done, Ports, Received
+from engines.extraction.parsers import InProcess
 from infra.archive.memory import MemoryArchive
 from infra.ledger import DocumentRow, DocumentState
 from infra.parameters import Customer
@@ -170,6 +171,7 @@ class _Installation:
             parameters=answers,
             archive=self._archive,
             engines=answers,
+            parsers=InProcess(),
             source=answers,
             home=self.home,
             base_image="",

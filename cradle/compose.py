@@ -188,6 +188,7 @@ def migrate(urls: Urls) -> None:
 async def open_runtime(settings: Settings, flow: Topology) -> AsyncIterator["Runtime"]:
     """What consumers run with. Raises CradleError `stack.down` or `settings.*`."""
     from consumers.runtime import Options, Ports, Runtime
+    from engines.extraction.parsers import InProcess
     from engines.library import EngineLibrary
     from infra.staging.sealed import SealedStaging
 
@@ -201,6 +202,7 @@ async def open_runtime(settings: Settings, flow: Topology) -> AsyncIterator["Run
             parameters=await adapters.parameters(),
             archive=await adapters.archive(),
             engines=EngineLibrary(),
+            parsers=InProcess(),
             source=await _open_sources(exits),
             home=settings.home,
             base_image=settings.base_image,

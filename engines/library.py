@@ -6,8 +6,11 @@ from typing import TypeVar
 
 from engines.embedding import EmbeddingEngine, load_engine
 from engines.tokenizer import Tokenizer, load_tokenizer
-from schemas.parameters import EmbeddingConfig
+from engines.vision import VisionEngine
+from engines.vision import load_engine as load_vision_engine
+from schemas.parameters import EmbeddingConfig, VisionConfig
 
+Config = TypeVar("Config", EmbeddingConfig, VisionConfig)
 Loaded = TypeVar("Loaded")
 
 
@@ -15,22 +18,31 @@ class EngineLibrary:
     """The `Engines` that stages ask. A failed load is not remembered: the next who asks tries again."""
 
     def __init__(self) -> None:
-        self._loaded: dict[tuple[str, EmbeddingConfig], object] = {}
-        self._locks: dict[tuple[str, EmbeddingConfig], asyncio.Lock] = {}
+        self._loaded: dict[tuple[str, EmbeddingConfig | VisionConfig], object] = {}
+        self._locks: dict[tuple[str, EmbeddingConfig | VisionConfig], asyncio.Lock] = {}
 
     async def embedding(self, config: EmbeddingConfig) -> EmbeddingEngine:
         """Raises as `load_engine` does."""
-        return await self._once("embedding", config, load_engine)
+        return await self._once("embedding", _loading(config), load_engine)
 
     async def tokenizer(self, config: EmbeddingConfig) -> Tokenizer:
         """Raises as `load_tokenizer` does."""
-        return await self._once("tokenizer", config, load_tokenizer)
+        return await self._once("tokenizer", _loading(config), load_tokenizer)
 
-    async def _once(self, kind: str, config: EmbeddingConfig, load: Callable[[EmbeddingConfig], Loaded]) -> Loaded:
-        # how many texts share an engine batch, and what a question begins with, is nothing an engine is loaded for
-        key = (kind, config.model_copy(update={"batch_size": 1, "query_prefix": "", "passage_prefix": ""}))
+    async def vision(self, config: VisionConfig) -> VisionEngine:
+        """Raises as `engines.vision.load_engine` does."""
+        loading = VisionConfig(engine=config.engine, revision=config.revision)
+        return await self._once("vision", loading, load_vision_engine)
+
+    async def _once(self, kind: str, config: Config, load: Callable[[Config], Loaded]) -> Loaded:
+        key = (kind, config)
         async with self._locks.setdefault(key, asyncio.Lock()):
             if key not in self._loaded:
                 self._loaded[key] = await asyncio.to_thread(load, config)
             loaded: Loaded = self._loaded[key]  # type: ignore[assignment]
             return loaded
+
+
+def _loading(config: EmbeddingConfig) -> EmbeddingConfig:
+    """What an engine is loaded for: how many texts share its batch, or what stands before them, is no part of that."""
+    return config.model_copy(update={"batch_size": 1, "query_prefix": "", "passage_prefix": ""})

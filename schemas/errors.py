@@ -154,11 +154,17 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
         "A source of scheme {scheme!r} cannot be read.", "Use a folder, a file, or s3://bucket/prefix."
     ),
     "document.needs-ocr": ErrorKind(
-        "A document of type {kind} holds pictures of text; recognition is not part of this release.",
-        "Send a version with a text layer.",
+        "A document of type {kind} holds pictures of text, and its job's parameters choose no engine to read them.",
+        "Set `vision_config.engine`, then replay; or send a version with a text layer.",
     ),
     "document.type": ErrorKind("Documents of type {kind} are not supported.", "docs/formats.md lists what is."),
     "document.encrypted": ErrorKind("The document is encrypted.", "Send it without a password."),
+    "document.costly": ErrorKind(
+        "Reading the document takes more than {limit}.", "Split it, or save it anew with fewer pages or pictures."
+    ),
+    "document.crash": ErrorKind(
+        "The program that reads documents of type {kind} died of it.", "Open and save it again, then send it."
+    ),
     "document.nested": ErrorKind(
         "Archives lie within archives more than {limit} deep.", "Unpack it, then ingest what it holds."
     ),

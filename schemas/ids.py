@@ -82,6 +82,11 @@ def document_id(job_key: bytes, path: str, sha256: str) -> str:
     return hmac.new(job_key, f"document\0{path}\0{sha256}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
+def content_id(job_key: bytes, sha256: str) -> str:
+    """As `document_id`, of the content alone: two documents of a job have the same one if they are the same bytes."""
+    return hmac.new(job_key, f"content\0{sha256}".encode(), hashlib.sha256).hexdigest()[:32]
+
+
 def removal_id(job_key: bytes, path: str) -> str:
     """As `document_id`, of a path that an update removes: it names no content."""
     return hmac.new(job_key, f"removal\0{path}".encode(), hashlib.sha256).hexdigest()[:32]

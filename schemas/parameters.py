@@ -29,16 +29,30 @@ class EmbeddingConfig(_Strict):
     """Put before a question; `query: ` for the e5 family."""
     passage_prefix: str = ""
     """Put before a passage; `passage: ` for the e5 family."""
+    deterministic: bool = True
+    """Whether a text's vector is the same to the bit whatever shares its batch; if not, within cosine 0.99999."""
 
 
 class VisionConfig(_Strict):
-    engine: str = "none"
+    engine: str = "rapidocr"
+    """A vision engine, where needed with its model or languages: `rapidocr`, `tesseract:deu+eng`,
+    `florence-2:<path or id>`, `fake`; `none` recognises nothing, so that scans become dead letters."""
+    revision: str | None = None
+    """Pinned revision of a hub model; a local path and the bundled models need none."""
+    dpi: Annotated[int, Field(ge=72, le=600)] = 300
+    """At which a PDF's page is drawn to be recognised."""
+    min_confidence: Annotated[float, Field(ge=0, le=1, strict=False)] = 0.6
+    """A recognised page whose mean confidence is lower is marked as doubtful."""
+    batch_size: Annotated[int, Field(ge=1, le=256)] = 8
+    """Pages of an engine batch; changes no result."""
 
 
 class ChunkingConfig(_Strict):
     max_tokens: Annotated[int, Field(ge=16, le=8192)] = 256
     """Upper bound of a chunk in the embedding model's tokens, prefix and special tokens included."""
     overlap_tokens: Annotated[int, Field(ge=0, le=4096)] = 32
+    fold_duplicates: bool = False
+    """Whether a passage that nearly repeats an earlier one of the job is folded into it: not searched, but counted."""
 
     @model_validator(mode="after")
     def _overlap_leaves_room(self) -> "ChunkingConfig":
@@ -69,10 +83,15 @@ class InstallationParameters(_Strict):
         return _canonical_sha256(self.model_dump(mode="json"))
 
     def deciding(self) -> dict[str, object]:
-        """The fields that can change a result: neither the counts nor the batch size do."""
+        """The fields that can change a result: neither the counts nor the batch sizes do."""
         return self.model_dump(
             mode="json",
-            exclude={"customer_id": True, "initial_stats": True, "embedding_config": {"batch_size"}},
+            exclude={
+                "customer_id": True,
+                "initial_stats": True,
+                "embedding_config": {"batch_size"},
+                "vision_config": {"batch_size"},
+            },
         )
 
 
@@ -82,10 +101,15 @@ FIRST_TOUCHED: Final[Mapping[str, str]] = {
     "embedding_config.normalize": "embed",
     "embedding_config.query_prefix": "bake",  # no passage has it: the image tells it to whoever asks
     "embedding_config.passage_prefix": "chunk",  # it takes up tokens of every chunk
-    "vision_config.engine": "bake",  # until a stage reads it, the image alone tells it
+    "embedding_config.deterministic": "embed",
+    "vision_config.engine": "ocr",
+    "vision_config.revision": "ocr",
+    "vision_config.dpi": "ocr",
+    "vision_config.min_confidence": "ocr",
     "graph_config.enabled": "bake",
     "chunking_config.max_tokens": "chunk",
     "chunking_config.overlap_tokens": "chunk",
+    "chunking_config.fold_duplicates": "bake",
 }
 """The first stage whose results a field changes. What `deciding` leaves out changes none."""
 ENGINE_TOUCHES: Final = frozenset({"chunk", "embed"})

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from consumers.runtime.contract import Handle, Outcome, Ports, Received
+from engines.extraction.parsers import InProcess
 from engines.library import EngineLibrary
 from schemas.errors import Permanent
 from schemas.ids import NAMESPACE, job_id
@@ -82,6 +83,7 @@ def fake_ports(
         "parameters": None,
         "archive": None,
         "engines": EngineLibrary(),
+        "parsers": InProcess(),
         "source": None,
         "home": home,
         "base_image": "",

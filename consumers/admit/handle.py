@@ -6,7 +6,7 @@ fills the window no further than one of a single document. What does not fit is 
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -18,7 +18,7 @@ from consumers.admit.core import Raw, Verdict
 from consumers.admit.raw import Fetcher
 from consumers.admit.window import Window
 from consumers.runtime.contract import Done, Failed, Handle, Held, Outcome, Piece, Ports, Received, piece_id
-from engines import extraction
+from engines.extraction import Probe
 from infra.ledger import DocumentState, NewDocument
 from infra.parameters import Customer
 from operations.jobs import seal_path
@@ -33,11 +33,8 @@ AT_ONCE: Final = 8
 HOLD_SECONDS: Final = 0.2
 """How long an event waits before its customer's window is looked at again."""
 
-Probing = Callable[[bytes, str], extraction.Probe]
-Listing = Callable[[bytes, str], list[tuple[str, bytes]]]
 
-
-def stage(ports: Ports, *, probe: Probing = extraction.probe, members: Listing = extraction.members) -> Handle:
+def stage(ports: Ports) -> Handle:
     fetcher = Fetcher(ports)
 
     async def handle(inputs: Sequence[Received[Message]]) -> AsyncIterator[Outcome]:
@@ -51,9 +48,7 @@ def stage(ports: Ports, *, probe: Probing = extraction.probe, members: Listing =
                     continue
                 job = await ports.jobs.open(event.customer, event.reference, update=event.update)
                 core.check_job(event, await ports.ledger.job(job))
-                submission = _Submission(
-                    ports, fetcher, probe, members, event, customer, job, await ports.jobs.key(job)
-                )
+                submission = _Submission(ports, fetcher, event, customer, job, await ports.jobs.key(job))
                 async for outcome in _admit(received, submission, window):
                     yield outcome
             except Permanent as error:
@@ -107,8 +102,6 @@ class _Submission:
 
     ports: Ports
     fetcher: Fetcher
-    probe: Probing
-    members: Listing
     event: DocumentsSubmitted
     customer: Customer
     job: UUID
@@ -161,18 +154,18 @@ class _Submission:
         raw = await self.fetcher.seal(path, data, sha256, job=self.job, key=self.key, member=True)
         return await self._of_document(raw, raw.reference(), depth)
 
-    async def _probed(self, raw: Raw) -> extraction.Probe:
+    async def _probed(self, raw: Raw) -> Probe:
         if not raw.data:
             raise Permanent("source.empty")
-        found = await asyncio.to_thread(self.probe, raw.data, raw.path)
+        found = await self.ports.parsers.probe(self.job, raw.data, raw.path)
         core.check_route(found)
         return found
 
-    async def _opened(self, raw: Raw, found: extraction.Probe, depth: int) -> list[tuple[str, bytes]]:
+    async def _opened(self, raw: Raw, found: Probe, depth: int) -> list[tuple[str, bytes]]:
         """The members of an archive or mail, by their paths as documents; none of anything else."""
         if found.route not in core.CONTAINER_ROUTES:
             return []
-        inside = await asyncio.to_thread(self.members, raw.data, found.media_type)
+        inside = [member async for member in self.ports.parsers.members(self.job, raw.data, found.media_type)]
         if inside and depth == core.MAX_DEPTH:
             raise Permanent("document.nested", limit=core.MAX_DEPTH)
         wanted = [(name, data) for name, data in inside if found.route == "mail" or core.is_document(name)]
@@ -180,7 +173,7 @@ class _Submission:
 
     # -- the three verdicts -------------------------------------------------------------------------------------------
 
-    def _admitted(self, raw: Raw, found: extraction.Probe) -> Verdict:
+    def _admitted(self, raw: Raw, found: Probe) -> Verdict:
         return Verdict(self._new(raw.id, raw.path, member=raw.member), output=raw.admitted(found.media_type))
 
     def _expanded(self, raw: Raw) -> Verdict:

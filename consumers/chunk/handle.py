@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Sequence
 
 from consumers.chunk.core import Measure, messages, split
 from consumers.runtime.contract import Done, Failed, Handle, Outcome, Output, Ports, Received
-from engines.extraction import extract
+from engines.extraction import Extracted
 from engines.tokenizer import Tokenizer
 from schemas.errors import Permanent
-from schemas.messages import ChunksMade, DocumentAdmitted, Message
+from schemas.messages import ChunksMade, Document, DocumentAdmitted, Message
 from schemas.parameters import InstallationParameters
 
 
@@ -34,16 +34,16 @@ async def _chunk(ports: Ports, received: Received[Message], admitted: DocumentAd
     parameters = await ports.jobs.parameters(received.job)
     tokenizer = await ports.engines.tokenizer(parameters.embedding_config)
     raw = await ports.staging.get(received.job, admitted.object)
-    return await asyncio.to_thread(chunk, admitted, raw, tokenizer, parameters)
+    extracted = await ports.parsers.extract(received.job, raw, admitted.document.media_type)
+    return await asyncio.to_thread(chunk, admitted.document, extracted, tokenizer, parameters)
 
 
 def chunk(
-    admitted: DocumentAdmitted, raw: bytes, tokenizer: Tokenizer, parameters: InstallationParameters
+    document: Document, extracted: Extracted, tokenizer: Tokenizer, parameters: InstallationParameters
 ) -> list[ChunksMade]:
-    """The messages of one document. Blocking. Raises Permanent as `engines.extraction.extract` does."""
-    extracted = extract(raw, admitted.document.media_type)
+    """The messages of one document. Blocking."""
     measure = Measure.of(extracted.text, tokenizer, prefix=parameters.embedding_config.passage_prefix)
     config = parameters.chunking_config
     limit = min(config.max_tokens, tokenizer.max_tokens)
     chunks = split(extracted, measure, max_tokens=limit, overlap_tokens=min(config.overlap_tokens, limit // 2))
-    return list(messages(admitted.document, extracted, chunks))
+    return list(messages(document, extracted, chunks))

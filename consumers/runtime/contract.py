@@ -5,23 +5,25 @@
 So the same stage runs in a unit test with a list, and under the runtime with every guarantee of delivery.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
 from engines.embedding import EmbeddingEngine
+from engines.extraction.parsers import Parsers
 from engines.tokenizer import Tokenizer
+from engines.vision import VisionEngine
 from infra.archive import Archive
-from infra.ledger import Ledger, NewDocument
+from infra.ledger import Counted, Ledger, NewDocument
 from infra.parameters import ParameterStore
 from infra.sources import Source
 from schemas.errors import Permanent
 from schemas.ids import message_id
 from schemas.messages import Message
-from schemas.parameters import EmbeddingConfig, InstallationParameters
+from schemas.parameters import EmbeddingConfig, InstallationParameters, VisionConfig
 
 In = TypeVar("In", bound=Message, covariant=True)
 
@@ -71,6 +73,8 @@ class Done:
     manifest: int | None = None
     items: int = 0
     """How many things were made, for display."""
+    counts: Mapping[Counted, int] = field(default_factory=dict)
+    """What a job's status tells by name, such as how many pages are doubtful. Counted once, as the outcome is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,7 @@ class Piece:
     refused: tuple[Refused, ...] = ()
     documents: tuple[NewDocument, ...] = ()
     items: int = 0
+    counts: Mapping[Counted, int] = field(default_factory=dict)
 
 
 def piece_id(stage: str, received: Received[Message], number: int) -> UUID:
@@ -151,6 +156,8 @@ class Engines(Protocol):
 
     async def tokenizer(self, config: EmbeddingConfig) -> Tokenizer: ...
 
+    async def vision(self, config: VisionConfig) -> VisionEngine: ...
+
 
 class SealedStore(Protocol):
     """Staging with the job's key around it."""
@@ -180,6 +187,7 @@ class Ports:
     parameters: ParameterStore
     archive: Archive
     engines: Engines
+    parsers: Parsers
     source: Callable[[str], Source]
     """The source that reads this URI, by its scheme."""
     home: Path

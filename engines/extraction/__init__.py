@@ -4,12 +4,16 @@ Everything here is a pure function of the bytes (`path` only breaks ties), so th
 no file, no network, no cache, no clock. All of it blocks: call it off the event loop.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from schemas.errors import Permanent
+from schemas.messages.chunks import Mark
+
+if TYPE_CHECKING:
+    from engines.extraction.reading import Reading
 
 READERS: Final[Mapping[str, str]] = {
     "application/pdf": "engines.extraction.pdf:read",
@@ -50,6 +54,8 @@ class ExtractedPage:
     start: int
     end: int
     """Code point offsets into the text."""
+    confidence: float | None = None
+    """Mean confidence of its recognised words, 0 to 1; None where the page's own text was used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,29 @@ class ExtractedHeading:
     level: int
     start: int
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractedMark:
+    """A stretch of text that a reader of the chunk should be told about."""
+
+    kind: Mark
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageImage:
+    """A page drawn, or a picture decoded: what an engine recognises. Its pixels are plain bytes, no file format."""
+
+    number: int
+    """1-based, in its document."""
+    width: int
+    height: int
+    pixels: bytes = field(repr=False)
+    """uint8, row-major, 3 a pixel (red, green, blue), on white where it was transparent: height * width * 3 bytes."""
+    dpi: int
+    """Dots per inch, as drawn or as the picture says; 0 where nothing tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +103,8 @@ class Extracted:
     """ISO 639-1, where detected."""
     date: str | None = None
     """When it was last changed, as the document itself says: `2026-01-31`."""
+    marks: tuple[ExtractedMark, ...] = ()
+    """In order of where they begin; they do not overlap within a kind."""
 
 
 def probe(data: bytes, path: str) -> Probe:
@@ -91,13 +122,33 @@ def extract(data: bytes, media_type: str) -> Extracted:
     return compose(_named(READERS, media_type)(data, media_type))
 
 
-def members(data: bytes, media_type: str) -> list[tuple[str, bytes]]:
-    """Members of a ZIP or TAR, attachments of a mail, as (relative path, bytes), in order of their paths' bytes.
+def members(data: bytes, media_type: str) -> Iterator[tuple[str, bytes]]:
+    """Members of a ZIP or TAR, attachments of a mail, as (relative path, bytes), one at a time, each path once.
 
-    Raises Permanent `document.broken`, `document.encrypted` or `document.type`.
+    In an order that the bytes alone decide. Raises Permanent `document.broken`, `document.encrypted`,
+    `document.type`, or `document.costly` once they are more, or larger together, than an archive may hold.
     """
-    found: list[tuple[str, bytes]] = _named(CONTAINERS, media_type)(data)
-    return sorted(found, key=lambda member: member[0].encode())
+    found: Iterable[tuple[str, bytes]] = _named(CONTAINERS, media_type)(data)
+    yield from sorted(found, key=lambda member: member[0].encode())
+
+
+def readable(data: bytes, media_type: str) -> "Reading":
+    """What a document that needs recognition says by itself: the pages of a PDF that have usable text, its title and
+    date. A picture has none. The pages that `pictures` draws are left out.
+
+    Raises Permanent `document.broken`, `document.encrypted` or `document.type`. Blocking.
+    """
+    raise NotImplementedError
+
+
+def pictures(data: bytes, media_type: str, *, dpi: int) -> Iterator[PageImage]:
+    """The pages that must be recognised, in order: of a PDF those without usable text, drawn at `dpi` or less, where
+    the page is huge; of a picture file each of its frames, as it is.
+
+    Raises Permanent `document.broken`, `document.encrypted`, `document.type`, or `document.costly` for more pixels
+    than a page may have. Blocking.
+    """
+    raise NotImplementedError
 
 
 def _named(table: Mapping[str, str], media_type: str) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from engines.extraction import Extracted, ExtractedHeading, ExtractedPage, kreuzberg
+from engines.extraction import Extracted, ExtractedHeading, ExtractedMark, ExtractedPage, kreuzberg
 from schemas.errors import Permanent
 
 SEPARATOR: Final = "\n\n"
@@ -20,11 +20,15 @@ _TRAILING: Final = re.compile(r"[ \t]+(?=\n)")
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A page, a slide, or a whole document that has no pages. `headings` are offsets into `text`, which is clean."""
+    """A page, a slide, or a whole document that has no pages. `headings` and `marks` are offsets into `text`, which is
+    clean."""
 
     text: str
     headings: tuple[ExtractedHeading, ...] = ()
     page: int | None = None
+    marks: tuple[ExtractedMark, ...] = ()
+    confidence: float | None = None
+    """Of a recognised page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ def compose(reading: Reading) -> Extracted:
     return Extracted(
         text=text,
         pages=tuple(
-            ExtractedPage(piece.page, start, end)
+            ExtractedPage(piece.page, start, end, piece.confidence)
             for piece, start, end in zip(reading.pieces, starts, ends, strict=True)
             if piece.page is not None
         ),
@@ -71,4 +75,9 @@ def compose(reading: Reading) -> Extracted:
         title=(clean(reading.title).strip() or None) if reading.title else None,
         language=kreuzberg.language(text),
         date=reading.date,
+        marks=tuple(
+            ExtractedMark(mark.kind, start + mark.start, start + mark.end)
+            for piece, start in zip(reading.pieces, starts, strict=True)
+            for mark in piece.marks
+        ),
     )

@@ -56,6 +56,16 @@ class DocumentState(StrEnum):
     DONE = "done"
     FAILED = "failed"
     EXPANDED = "expanded"  # an archive: its members are the documents; or a path that an update removes
+    DUPLICATE = "duplicate"  # the same bytes as another document of the job, under another name
+
+
+class Counted(StrEnum):
+    """What outcomes count by name, and a job's status tells."""
+
+    RECOGNISED = "recognised"  # pages
+    DOUBTFUL = "doubtful"  # pages recognised with too little confidence
+    HIDDEN = "hidden"  # chunks that hold text a reader does not see
+    FOLDED = "folded"  # chunks folded into one that they nearly repeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +114,10 @@ class NewDocument:
     """Why it failed, where it did."""
     member: bool = False
     """True for what came out of an archive or mail: the manifest counts sources only."""
+    content: str | None = None
+    """Its bytes' name within the job (`schemas.ids.content_id`), by which a second document of them is known."""
+    same_as: str | None = None
+    """Of a duplicate: the id of the document that is worked on for both."""
 
     def __post_init__(self) -> None:
         if (self.state is DocumentState.FAILED) != (self.code is not None):

@@ -4,13 +4,16 @@ A document of many chunks makes several of these. Each carries `text`, the docum
 enough to hold all of its chunks; the stretches of one document overlap or touch and together are its whole text.
 """
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from schemas.messages._base import Count, Message, Number, Part
 from schemas.messages.documents import Document
 
+Mark = Literal["doubtful", "hidden"]
+"""`doubtful`: it lies on a page that was recognised with little confidence. `hidden`: it holds text that a reader of
+the document does not see, such as white on white, and that may be meant for the machine that reads it."""
 Offset = Count
 """Counts Unicode code points from the start of the document's extracted text."""
 
@@ -21,6 +24,8 @@ class PageSpan(Part):
     number: Number
     start: Offset
     end: Offset
+    confidence: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Mean confidence of the page's recognised words; None where the page's own text was used."""
 
 
 class Chunk(Part):
@@ -35,6 +40,8 @@ class Chunk(Part):
     """1-based page on which it begins; None where the format has no pages."""
     headings: tuple[str, ...] = ()
     """The headings above it, outermost first."""
+    marks: tuple[Mark, ...] = ()
+    """What a reader should know of it, each once, in order of their names."""
 
 
 class ChunksMade(Message):

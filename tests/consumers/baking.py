@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from builders.parts import KIND, encode_part, part_name
 from consumers.runtime.contract import Handle, Outcome, Ports, Received
+from engines.extraction.parsers import InProcess
 from infra.archive.memory import MemoryArchive
 from infra.ledger import DocumentRow, DocumentState, ImageRecord
 from infra.parameters import Customer
@@ -56,6 +57,7 @@ class Bench:
             parameters=anything,
             archive=self.archive,
             engines=anything,
+            parsers=InProcess(),
             source=anything,
             home=self.home,
             base_image=self.base_image,

@@ -17,6 +17,7 @@ from consumers.runtime.delivery import Delivered, Delivery
 from consumers.runtime.metrics import Metrics
 from consumers.runtime.offsets import Offsets, Partition
 from consumers.runtime.settling import seal_message
+from engines.extraction.parsers import InProcess
 from infra.broker import OutgoingRecord, StoredRecord
 from infra.keys import open_keys
 from infra.ledger import JobView, NewDocument, NewJob, open_ledger
@@ -220,6 +221,7 @@ async def open_flow(stack: AsyncExitStack, *, chunks: int = 3, options: Options 
         parameters=cast(Any, None),
         archive=cast(Any, None),
         engines=cast(Any, None),
+        parsers=InProcess(),
         source=cast(Any, None),
         home=Path("unused"),
         base_image="",
