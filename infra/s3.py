@@ -3,10 +3,12 @@
 import asyncio
 import base64
 import hashlib
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 from schemas.errors import CradleError, Retryable
 
@@ -20,10 +22,34 @@ ATTEMPTS: Final = 3
 FULL: Final = frozenset({"QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "507"})
 """What S3 servers answer that have no room; Amazon's always has."""
 ABLE_AGAIN: Final = frozenset({"SlowDown", "RequestTimeout", "Throttling", "ThrottlingException"})
+CLIENT_OPTIONS: Final = frozenset({"endpoint", "region"})
+"""Of an `s3://` URL: what `open_client` takes."""
 MISSING: Final = frozenset({"NoSuchKey", "NoSuchBucket", "404"})
+MISSING_OBJECT: Final = MISSING - {"NoSuchBucket"}
+"""A missing bucket is the operator's to mend; a missing object is gone. HEAD answers 404 for either."""
 
 Errors = Callable[[], AbstractContextManager[None]]
 """Makes the context in which a request runs; it turns S3's errors into the port's."""
+
+
+@dataclass(frozen=True, slots=True)
+class BucketUrl:
+    """`s3://bucket/prefix?option=value`."""
+
+    bucket: str
+    prefix: str
+    """Empty, or with '/' at its end."""
+    options: Mapping[str, str]
+
+
+def read_url(url: str, options: Collection[str]) -> BucketUrl:
+    """Raises ValueError: it names no bucket, or an option that is not one of these."""
+    parts = urlsplit(url)
+    given = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    if not parts.netloc or not given.keys() <= set(options):
+        raise ValueError("no bucket, or an unknown option")
+    prefix = parts.path.strip("/")
+    return BucketUrl(parts.netloc, f"{prefix}/" if prefix else "", given)
 
 
 @asynccontextmanager

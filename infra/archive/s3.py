@@ -5,22 +5,30 @@ Where the bucket has object lock, the store itself refuses to delete a version, 
 versions of an object a plain deletion hides it behind a marker; removing the marker brings it back.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
 
 from infra.archive import NAME
 from infra.archive.names import check_name, check_prefix
-from infra.s3 import MISSING, find_pages, open_client, read_body, s3_errors, write_object
+from infra.s3 import (
+    CLIENT_OPTIONS,
+    MISSING_OBJECT,
+    find_pages,
+    open_client,
+    read_body,
+    read_url,
+    s3_errors,
+    write_object,
+)
 from schemas.errors import CradleError, Permanent, Retryable
 
 MODES: Final = ("GOVERNANCE", "COMPLIANCE")
 """How object lock keeps: from all but who may bypass it, or from everyone, the account's owner included."""
-OPTIONS: Final = frozenset({"endpoint", "region", "lock_days", "lock_mode"})
+LOCK_OPTIONS: Final = frozenset({"lock_days", "lock_mode"})
 MOST_DAYS: Final = 36500
 _NO_LOCK: Final = "ObjectLockConfigurationNotFoundError"
 
@@ -116,26 +124,20 @@ async def open_s3(url: str) -> AsyncIterator[S3Archive]:
 
     Raises CradleError `settings.invalid`.
     """
-    bucket, prefix, options = _read_url(url)
-    lock = _read_lock(options)
-    async with open_client(options.get("endpoint"), options.get("region")) as client:
-        yield S3Archive(client, bucket, prefix, lock)
-
-
-def _read_url(url: str) -> tuple[str, str, dict[str, str]]:
-    parts = urlsplit(url)
-    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-    if not parts.netloc or not options.keys() <= OPTIONS:
+    try:
+        at = read_url(url, CLIENT_OPTIONS | LOCK_OPTIONS)
+    except ValueError:
         raise CradleError(
             "settings.invalid",
             what="an archive on S3 is s3://bucket/prefix?endpoint=...&region=...&lock_days=...&lock_mode=...",
-        )
-    prefix = parts.path.strip("/")
-    return parts.netloc, f"{prefix}/" if prefix else "", options
+        ) from None
+    lock = _read_lock(at.options)
+    async with open_client(at.options.get("endpoint"), at.options.get("region")) as client:
+        yield S3Archive(client, at.bucket, at.prefix, lock)
 
 
-def _read_lock(options: dict[str, str]) -> Lock | None:
-    if not options.keys() & {"lock_days", "lock_mode"}:
+def _read_lock(options: Mapping[str, str]) -> Lock | None:
+    if not options.keys() & LOCK_OPTIONS:
         return None
     days, mode = options.get("lock_days", ""), options.get("lock_mode", MODES[0]).upper()
     if not (days.isascii() and days.isdigit() and 1 <= int(days) <= MOST_DAYS and mode in MODES):
@@ -159,6 +161,6 @@ def _refused(name: str, code: str) -> CradleError | None:
         return Permanent("archive.exists", name=name)
     if code == "ConditionalRequestConflict":
         return _Conflict()
-    if code in MISSING - {"NoSuchBucket"}:
+    if code in MISSING_OBJECT:
         return Permanent("archive.missing", name=name)
     return None

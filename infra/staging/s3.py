@@ -5,16 +5,22 @@ The bucket must not keep versions: deleting would leave what it deletes, sealed 
 
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
-from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
 
-from infra.s3 import MISSING, abort_upload, find_pages, open_client, read_body, s3_errors, write_object
+from infra.s3 import (
+    CLIENT_OPTIONS,
+    MISSING_OBJECT,
+    abort_upload,
+    find_pages,
+    open_client,
+    read_body,
+    read_url,
+    s3_errors,
+    write_object,
+)
 from infra.staging import NAME
 from infra.staging.names import check_deletion, check_name, check_prefix
 from schemas.errors import CradleError, Permanent, Retryable
-
-MISSING_OBJECT: Final = MISSING - {"NoSuchBucket"}
-"""A missing bucket is the operator's to mend; a missing object is gone. HEAD answers 404 for either."""
 
 
 class S3Staging:
@@ -91,18 +97,14 @@ class S3Staging:
 @asynccontextmanager
 async def open_s3(url: str) -> AsyncIterator[S3Staging]:
     """`s3://bucket/prefix?endpoint=http://host:4050&region=...`. Raises CradleError `settings.invalid`."""
-    bucket, prefix, options = _read_url(url)
-    async with open_client(options.get("endpoint"), options.get("region")) as client:
-        yield S3Staging(client, bucket, prefix)
-
-
-def _read_url(url: str) -> tuple[str, str, dict[str, str]]:
-    parts = urlsplit(url)
-    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-    if not parts.netloc or not options.keys() <= {"endpoint", "region"}:
-        raise CradleError("settings.invalid", what="staging on S3 is s3://bucket/prefix?endpoint=...&region=...")
-    prefix = parts.path.strip("/")
-    return parts.netloc, f"{prefix}/" if prefix else "", options
+    try:
+        at = read_url(url, CLIENT_OPTIONS)
+    except ValueError:
+        raise CradleError(
+            "settings.invalid", what="staging on S3 is s3://bucket/prefix?endpoint=...&region=..."
+        ) from None
+    async with open_client(**at.options) as client:
+        yield S3Staging(client, at.bucket, at.prefix)
 
 
 def _errors() -> AbstractContextManager[None]:

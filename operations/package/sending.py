@@ -6,16 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qs, urlsplit
 
 from builders.oci.aside import aside, put_in_place
-from infra.s3 import MISSING, open_client, s3_errors, write_object
+from infra.s3 import CLIENT_OPTIONS, MISSING, open_client, read_url, s3_errors, write_object
 from operations.package.signing import SIGNATURE, files_of
 from schemas.errors import CradleError
 
 NAME: Final = "The bucket in --to"
 PIECE_BYTES: Final = 1024 * 1024
-OPTIONS: Final = frozenset({"endpoint", "region"})
 
 
 async def send(package: Path, to: str, *, called: str) -> str:
@@ -51,24 +49,19 @@ def _copy_file(file: Path, to: Path) -> None:
 
 
 async def _upload(package: Path, to: str, called: str) -> str:
-    bucket, prefix, options = _read_url(to)
+    try:
+        at = read_url(to, CLIENT_OPTIONS)
+    except ValueError:
+        raise CradleError(
+            "package.target", what="a bucket is s3://bucket/prefix?endpoint=http://host:port&region=..."
+        ) from None
     files = files_of(package)
     files[SIGNATURE] = files.pop(SIGNATURE)
-    async with open_client(options.get("endpoint"), options.get("region")) as client:
+    async with open_client(**at.options) as client:
         for name, path in files.items():
-            target = {"Bucket": bucket, "Key": f"{prefix}{called}/{name}"}
+            target = {"Bucket": at.bucket, "Key": f"{at.prefix}{called}/{name}"}
             await write_object(client, target, _read(path), _errors)
-    return f"s3://{bucket}/{prefix}{called}"
-
-
-def _read_url(url: str) -> tuple[str, str, dict[str, str]]:
-    """Bucket, prefix (empty or with '/' at its end) and options."""
-    parts = urlsplit(url)
-    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-    if not parts.netloc or options.keys() - OPTIONS:
-        raise CradleError("package.target", what="a bucket is s3://bucket/prefix?endpoint=http://host:port&region=...")
-    prefix = parts.path.strip("/")
-    return parts.netloc, f"{prefix}/" if prefix else "", options
+    return f"s3://{at.bucket}/{at.prefix}{called}"
 
 
 async def _read(path: Path) -> AsyncIterator[bytes]:
