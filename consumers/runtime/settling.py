@@ -57,7 +57,9 @@ def seal_message(message: Message, *, topic: str, key: bytes, to: envelope.Addre
 async def _settle_piece(stage: str, outcome: Piece, source: Opened, attempt: int, runtime: Runtime) -> Settled:
     """As a message of its own: its outputs and dead letters derive their ids from the piece's."""
     received = replace(source.received, id=piece_id(stage, source.received, outcome.number))
-    done = Done(received, outcome.outputs, outcome.refused, outcome.documents, items=outcome.items)
+    done = Done(
+        received, outcome.outputs, outcome.refused, outcome.documents, items=outcome.items, counts=outcome.counts
+    )
     settled = await settle(stage, done, replace(source, received=received), attempt, runtime)
     return replace(settled, source=source, whole=False)
 
@@ -92,6 +94,7 @@ async def _settle_done(stage: str, outcome: Done, source: Opened, attempt: int, 
         documents=outcome.documents,
         manifest=outcome.manifest,
         items=outcome.items,
+        counts=outcome.counts,
     )
     return Settled(source, records, row, tuple(piece.error.code for piece in outcome.refused))
 

@@ -16,7 +16,7 @@ or at a submission that is not admitted, whose documents the manifest counts and
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, Protocol
@@ -117,11 +117,13 @@ class NewDocument:
     content: str | None = None
     """Its bytes' name within the job (`schemas.ids.content_id`), by which a second document of them is known."""
     same_as: str | None = None
-    """Of a duplicate: the id of the document that is worked on for both."""
+    """Of a duplicate: the id of the document that is worked on for both. It fails while that one is failed."""
 
     def __post_init__(self) -> None:
         if (self.state is DocumentState.FAILED) != (self.code is not None):
             raise ValueError("a failed document has a code, and no other has one")
+        if (self.state is DocumentState.DUPLICATE) != (self.same_as is not None):
+            raise ValueError("a duplicate names its original, and no other names one")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,8 @@ class Outcome:
     """How many things it made, for display: chunks, vectors."""
     code: str | None = None
     """None: done. Otherwise the error it failed with."""
+    counts: Mapping[Counted, int] = field(default_factory=dict)
+    """What it counts by name. It counts as the outcome does: once, and no longer where its unit is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +166,8 @@ class ImageRecord:
     """Root of each stage, hex."""
     baked_at: datetime
     retain_until: datetime
+    counts: Mapping[Counted, int] = field(default_factory=dict)
+    """What baking counts by name; the next generation's take their place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +187,10 @@ class DocumentRow:
     code: str | None
     member: bool = False
     """Whether it came out of an archive or mail: the manifest counts sources only."""
+    content: str | None = None
+    """Its bytes' name within the job, where it was let in."""
+    same_as: str | None = None
+    """Of a duplicate, failed or not: the document that is worked on for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +206,7 @@ class JobView:
     """Number of the newest announced image; 0 before the first."""
     manifest: int | None
     total: int
-    """Documents known so far: members of archives count, archives do not."""
+    """Documents known so far: members of archives and duplicates count, archives do not."""
     done: int
     failed: int
     open_work: int
@@ -227,6 +237,19 @@ class JobView:
     """The version that this job updates; None: a full job."""
     version: str | None = None
     """The version that its newest image was packaged as."""
+    duplicates: int = 0
+    """Documents that need no work of their own, beside those that are done or failed."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """What was counted by name (`Counted`), where it is not 0; what baking counted is the newest image's."""
+
+
+@dataclass(frozen=True, slots=True)
+class CountedUnit:
+    """What one unit counted."""
+
+    stage: str
+    document: str | None
+    counts: Mapping[Counted, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,10 +308,12 @@ class Ledger(Protocol):
         """Records the outcomes in one transaction and moves the counters; an outcome already recorded changes nothing.
 
         A failed outcome marks its document failed, and a failed document stays failed; any other is done once it has
-        been let in and no unit of its own is open. A job that completes here is announced (outbox); one that completes
-        without a single document that is done becomes FAILED with reason `job.empty`, unless it is an update that
-        brought none and only removes some; one of which more documents failed than it allows FAILED with
-        `job.too-many-failed`; neither is announced.
+        been let in and no unit of its own is open. A duplicate has no unit: while its original is failed it is failed
+        too, with the same stage and code, and else it stays a duplicate.
+
+        A job that completes here is announced (outbox); one that completes without a single document that is done
+        becomes FAILED with reason `job.empty`, unless it is an update that brought none and only removes some; one of
+        which more documents failed than it allows FAILED with `job.too-many-failed`; neither is announced.
         The first manifest recorded counts; a later one that differs is ignored (`admit` refuses it beforehand).
         A job that is over stays so: counters still move, its state does not. For a job the ledger does not know the
         outcome is kept and nothing else moves. An erased job keeps no path of a document met afterwards.
@@ -347,6 +372,13 @@ class Ledger(Protocol):
 
     async def discarded(self, letters: Sequence[UUID]) -> set[UUID]:
         """Which of these were discarded."""
+
+    async def originals(self, job: UUID, contents: Sequence[str]) -> dict[str, frozenset[str]]:
+        """By content: the documents of these contents that others may be duplicates of. Those are what was let in, or
+        is to be admitted anew, and neither failed nor is a duplicate itself. A content that has none is left out."""
+
+    async def counted(self, job: UUID) -> list[CountedUnit]:
+        """The job's units that counted something, by stage and document."""
 
     async def outcomes(self, stage: str, messages: Sequence[UUID]) -> dict[UUID, str | None]:
         """Of those of these messages that have an outcome at the stage: its code, None for done."""

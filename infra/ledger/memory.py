@@ -1,7 +1,7 @@
 """The ledger in memory, for tests and single processes: the same answers as PostgreSQL's, kept in dictionaries."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,6 +13,8 @@ from infra.ledger import (
     DEFAULT_RETENTION,
     LONGEST_WORK,
     Announcement,
+    Counted,
+    CountedUnit,
     DocumentRow,
     DocumentState,
     ImageRecord,
@@ -30,7 +32,7 @@ from schemas.errors import Permanent
 
 RUNNING = (JobState.OPEN, JobState.PROCESSING)
 AT_WORK = (JobState.PROCESSING, JobState.COMPLETE)
-FILES = (DocumentState.OPEN, DocumentState.DONE, DocumentState.FAILED)
+FILES = (DocumentState.OPEN, DocumentState.DONE, DocumentState.FAILED, DocumentState.DUPLICATE)
 STOPPED = (JobState.ERASED, JobState.CANCELLED)
 
 
@@ -48,6 +50,7 @@ class _Work:
     finished_at: datetime | None = None
     items: int = 0
     code: str | None = None
+    counts: Mapping[Counted, int] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
@@ -58,7 +61,7 @@ class _Work:
         return self.opened and not self.finished
 
     def reopen(self) -> None:
-        self.opened, self.finished_at, self.items, self.code = True, None, 0, None
+        self.opened, self.finished_at, self.items, self.code, self.counts = True, None, 0, None, {}
 
 
 @dataclass(slots=True)
@@ -76,6 +79,8 @@ class _Document:
     """None: never met. What it was met as first stays."""
     forgotten_path: bytes | None = None
     """Its sealed path while it is to be met again."""
+    content: str | None = None
+    same_as: str | None = None
     stage: str | None = None
     code: str | None = None
     open_work: int = 0
@@ -88,6 +93,8 @@ class _Document:
             return DocumentState.EXPANDED
         if self.code is not None:
             return DocumentState.FAILED
+        if self.same_as is not None:
+            return DocumentState.DUPLICATE
         return DocumentState.OPEN if self.open_work else DocumentState.DONE
 
 
@@ -102,6 +109,7 @@ class _Job:
     documents: dict[str, _Document] = field(default_factory=dict)
     items: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
     image: ImageRecord | None = None
     first_done_at: datetime | None = None
     first_done: int = 0
@@ -188,6 +196,7 @@ class MemoryLedger:
                 self._count(job, stage, outcome)
         for job_id in dict.fromkeys(outcome.job for outcome in fresh):
             if job := self._jobs.get(job_id):
+                _follow_originals(job)
                 self._settle(job, now)
 
     async def take(self, stage: str, messages: Sequence[UUID], *, worker: UUID, now: datetime) -> Taken:
@@ -229,6 +238,7 @@ class MemoryLedger:
         if not work.open:
             work.document = work.document or document
             self._reopen(mended, stage, work)
+        _follow_originals(mended)
         self._resume(mended)
         return True
 
@@ -245,6 +255,7 @@ class MemoryLedger:
                 if known.introduction is not None:
                     known.forgotten_path = known.introduction.sealed_path
                 known.introduction = known.stage = known.code = None
+        _follow_originals(mended)
         self._resume(mended)
 
     async def announce_again(self, job: UUID) -> bool:
@@ -265,6 +276,21 @@ class MemoryLedger:
 
     async def discarded(self, letters: Sequence[UUID]) -> set[UUID]:
         return self._discarded.keys() & set(letters)
+
+    async def originals(self, job: UUID, contents: Sequence[str]) -> dict[str, frozenset[str]]:
+        found: dict[str, set[str]] = {}
+        for id_, document in self._jobs[job].documents.items() if job in self._jobs else ():
+            if document.content in contents and _is_original(document):
+                found.setdefault(str(document.content), set()).add(id_)
+        return {content: frozenset(documents) for content, documents in found.items()}
+
+    async def counted(self, job: UUID) -> list[CountedUnit]:
+        units = [
+            CountedUnit(stage, work.document, dict(work.counts))
+            for (_, stage), work in self._work.items()
+            if work.job == job and work.counts
+        ]
+        return sorted(units, key=lambda unit: (unit.stage, unit.document or ""))
 
     async def outcomes(self, stage: str, messages: Sequence[UUID]) -> dict[UUID, str | None]:
         return {message: self._work[message, stage].code for message in await self.finished(stage, messages)}
@@ -376,6 +402,8 @@ class MemoryLedger:
                 document.stage,
                 document.code,
                 bool(document.member),
+                document.content,
+                document.same_as,
             )
             for document_id, document in sorted(self._jobs[job].documents.items())
             if document.state is not None and document.introduction is not None
@@ -384,7 +412,9 @@ class MemoryLedger:
     async def awaited(self, job: UUID) -> list[DocumentRow]:
         known = self._jobs[job].documents.items() if job in self._jobs else ()
         return [
-            DocumentRow(document, DocumentState.OPEN, one.forgotten_path, None, None, bool(one.member))
+            DocumentRow(
+                document, DocumentState.OPEN, one.forgotten_path, None, None, bool(one.member), one.content, one.same_as
+            )
             for document, one in sorted(known)
             if one.forgotten_path is not None
         ]
@@ -407,6 +437,7 @@ class MemoryLedger:
         if work.finished:
             return False
         work.finished_at, work.items, work.code = now, outcome.items, outcome.code
+        work.counts = dict(outcome.counts)
         if work.opened and (job := self._jobs.get(outcome.job)):
             self._move_work(job, work.document, -1)
         return True
@@ -419,6 +450,7 @@ class MemoryLedger:
             if document.introduction is None:
                 path = introduced.sealed_path if job.erased_at is None else b""
                 document.introduction, document.forgotten_path = replace(introduced, sealed_path=path), None
+                document.content, document.same_as = introduced.content, introduced.same_as
                 if document.member is None:
                     document.member = introduced.member
                 _fail(document, stage, introduced.code)
@@ -428,6 +460,7 @@ class MemoryLedger:
             job.manifest = outcome.manifest
         job.items[stage] += outcome.items
         job.outcomes[stage] += 1
+        job.counts.update(_by_name(outcome.counts))
 
     def _open(self, job: _Job, unit: Unit) -> None:
         work = self._work.setdefault((unit.message, unit.stage), _Work(job.opened.id, unit.document))
@@ -532,12 +565,30 @@ class MemoryLedger:
         """Takes an outcome back from what is displayed: it will be counted again."""
         job.outcomes[stage] -= 1
         job.items[stage] -= work.items
+        job.counts.subtract(_by_name(work.counts))
 
 
 def _fail(document: _Document, stage: str, code: str | None) -> None:
     """The first failure counts."""
     if document.code is None and code is not None:
         document.stage, document.code = stage, code
+
+
+def _follow_originals(job: _Job) -> None:
+    """A duplicate is failed as its original is."""
+    for document in job.documents.values():
+        if document.introduction is not None and document.same_as is not None:
+            original = job.document(document.same_as) if document.same_as in job.documents else _Document()
+            document.stage, document.code = original.stage, original.code
+
+
+def _is_original(document: _Document) -> bool:
+    met = document.introduction is not None or document.forgotten_path is not None
+    return met and document.code is None and document.same_as is None
+
+
+def _by_name(counts: Mapping[Counted, int]) -> dict[str, int]:
+    return {name.value: number for name, number in counts.items()}
 
 
 def _is_due(job: _Job, now: datetime) -> bool:
@@ -552,6 +603,7 @@ def _is_due(job: _Job, now: datetime) -> bool:
 
 def _view(job: _Job) -> JobView:
     image = job.image
+    counts = job.counts if image is None else job.counts + Counter(_by_name(image.counts))
     return JobView(
         id=job.opened.id,
         customer=job.opened.customer,
@@ -583,4 +635,6 @@ def _view(job: _Job) -> JobView:
         max_failed=job.opened.max_failed,
         extends=job.opened.extends,
         version=job.version,
+        duplicates=job.count(DocumentState.DUPLICATE),
+        counts={name: number for name, number in counts.items() if number},
     )

@@ -21,6 +21,8 @@ from infra.ledger import (
     DEFAULT_RETENTION,
     LONGEST_WORK,
     Announcement,
+    Counted,
+    CountedUnit,
     DocumentRow,
     DocumentState,
     ImageRecord,
@@ -135,6 +137,14 @@ class PostgresLedger:
     async def discarded(self, letters: Sequence[UUID]) -> set[UUID]:
         return {row["letter"] for row in await self._database.fetch("discarded", letters=list(letters))}
 
+    async def originals(self, job: UUID, contents: Sequence[str]) -> dict[str, frozenset[str]]:
+        rows = await self._database.fetch("originals", job=job, contents=list(contents))
+        return {row["content"]: frozenset(row["documents"]) for row in rows}
+
+    async def counted(self, job: UUID) -> list[CountedUnit]:
+        rows = await self._database.fetch("counted", job=job)
+        return [CountedUnit(row["stage"], row["document"], _counts(row["counts"])) for row in rows]
+
     async def outcomes(self, stage: str, messages: Sequence[UUID]) -> dict[UUID, str | None]:
         rows = await self._database.fetch("outcomes", stage=stage, messages=list(messages))
         return {row["message"]: row["code"] for row in rows}
@@ -148,7 +158,7 @@ class PostgresLedger:
     async def forget(self, *, erased_before: datetime) -> int:
         async with self._database.transaction() as statements:
             jobs = [row["id"] for row in await statements.fetch("old_jobs", before=erased_before)]
-            for name in ("forget_all_documents", "forget_progress", "forget_outbox", "forget_jobs"):
+            for name in ("forget_all_documents", "forget_progress", "forget_counts", "forget_outbox", "forget_jobs"):
                 await statements.fetch(name, jobs=jobs)
             await statements.fetch("forget_work", jobs=jobs, before=erased_before)
             await statements.fetch("forget_in_hand", before=erased_before)
@@ -171,6 +181,7 @@ class PostgresLedger:
             merkle=Jsonb(dict(image.merkle)),
             baked_at=image.baked_at,
             retain_until=image.retain_until,
+            counts=Jsonb(_by_name(image.counts)),
         )
 
     async def packaged(self, job: UUID, generation: int, version: str) -> None:
@@ -225,7 +236,8 @@ class PostgresLedger:
 def _view(row: DictRow) -> JobView:
     count, share = row.pop("max_failed_count"), row.pop("max_failed_share")
     limit = None if count is None and share is None else Limit(count, share)
-    return JobView(**row | {"state": JobState(row["state"]), "max_failed": limit})
+    counts: Counter[str] = Counter(row.pop("unit_counts")) + Counter(row.pop("image_counts"))
+    return JobView(**row | {"state": JobState(row["state"]), "max_failed": limit, "counts": dict(counts)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +246,7 @@ class _Unit:
 
     document: str | None = None
     items: int = 0
+    counts: Mapping[str, int] | None = None
     code: str | None = None
     opened: bool = False
     finished: bool = False
@@ -250,6 +263,12 @@ class _DocumentMove:
     introduction: NewDocument | None = None
     failure: str | None = None
     open_work: int = 0
+
+    @property
+    def may_fail_others(self) -> bool:
+        """Whether duplicates may have to follow: it failed, or is one."""
+        met = self.introduction
+        return self.failure is not None or (met is not None and (met.code is not None or met.same_as is not None))
 
 
 _Moves = dict[tuple[UUID, str], _DocumentMove]
@@ -272,6 +291,7 @@ async def _record(statements: Statements, stage: str, outcomes: list[Outcome], n
     changes = await _move_documents(statements, stage, _document_moves(counted, open_work), erased)
     await _move_jobs(statements, counted, open_work, changes, now)
     await _add_progress(statements, stage, counted)
+    await _add_counts(statements, counted)
 
 
 async def _finish_work(
@@ -287,6 +307,7 @@ async def _finish_work(
         documents=[outcome.document for outcome in outcomes],
         items=[outcome.items for outcome in outcomes],
         codes=[outcome.code for outcome in outcomes],
+        counts=[Jsonb(_by_name(outcome.counts)) if outcome.counts else None for outcome in outcomes],
     )
     return {row["message"]: row for row in rows}
 
@@ -344,8 +365,26 @@ async def _move_documents(
         refusals=[None if one is None else one.code for one in introductions],
         failures=[move.failure for move in moves.values()],
         open_work=[move.open_work for move in moves.values()],
+        contents=[None if one is None else one.content for one in introductions],
+        originals=[None if one is None else one.same_as for one in introductions],
     )
-    return {row["job"]: row for row in rows}
+    changes = {row["job"]: row for row in rows}
+    followed = [key for key, move in moves.items() if move.may_fail_others]
+    for job, change in (await _follow_originals(statements, followed)).items():
+        changes[job].update({name: changes[job][name] + moved for name, moved in change.items()})
+    return changes
+
+
+async def _follow_originals(
+    statements: Statements, documents: Sequence[tuple[UUID, str]]
+) -> dict[UUID, dict[str, int]]:
+    """Duplicates among these documents of these jobs, and those of them, fail as their originals do, or no longer."""
+    if not documents:
+        return {}
+    rows = await statements.fetch(
+        "follow_originals", jobs=[job for job, _ in documents], ids=[document for _, document in documents]
+    )
+    return {row.pop("job"): row for row in rows}
 
 
 async def _move_jobs(
@@ -371,7 +410,7 @@ async def _move_jobs(
         open_work=[units[job] for job in jobs],
         **{
             count: [changes[job][count] if job in changes else 0 for job in jobs]
-            for count in ("sources", "total", "done", "failed")
+            for count in ("sources", "total", "done", "failed", "duplicates")
         },
     )
 
@@ -388,6 +427,28 @@ async def _add_progress(statements: Statements, stage: str, outcomes: Sequence[O
         outcomes=list(finished.values()),
         items=[items[job] for job in finished],
     )
+
+
+async def _add_counts(statements: Statements, outcomes: Sequence[Outcome]) -> None:
+    numbers: Counter[tuple[UUID, str]] = Counter()
+    for outcome in outcomes:
+        numbers.update({(outcome.job, name): number for name, number in _by_name(outcome.counts).items()})
+    if numbers:
+        await statements.fetch(
+            "add_counts",
+            jobs=[job for job, _ in numbers],
+            names=[name for _, name in numbers],
+            numbers=list(numbers.values()),
+        )
+
+
+def _by_name(counts: Mapping[Counted, int]) -> dict[str, int]:
+    return {name.value: number for name, number in counts.items()}
+
+
+def _counts(by_name: Mapping[str, int]) -> dict[Counted, int]:
+    """Those that this release knows."""
+    return {name: by_name[name] for name in Counted if name in by_name}
 
 
 def _unique_jobs(outcomes: Sequence[Outcome]) -> list[UUID]:
@@ -425,6 +486,7 @@ async def _readmit(statements: Statements, job: UUID, documents: Sequence[str], 
     (dropped,) = await statements.fetch("drop_units", job=job, documents=list(documents))
     (forgotten,) = await statements.fetch("forget_documents", job=job, documents=list(documents))
     change.update(forgotten)
+    change.update((await _follow_originals(statements, [(job, document) for document in documents])).get(job, {}))
     change["open_work"] -= dropped["open"]
     await _resume(statements, job, change)
 
@@ -437,16 +499,23 @@ async def _reopen(statements: Statements, stage: str, message: UUID, job: UUID, 
     await statements.fetch("reopen_unit", stage=stage, message=message, job=job, document=unit.document)
     change["open_work"] += 1
     if unit.finished:
-        await statements.fetch("uncount", job=job, stage=stage, items=unit.items)
+        await _uncount(statements, stage, job, unit)
     if unit.document is not None:
         await statements.fetch("hear_of_documents", jobs=[job], ids=[unit.document])
         about = {"job": job, "document": unit.document, "stage": stage, "code": unit.code}
         change.update(*await statements.fetch("reopen_document", **about))
+        change.update((await _follow_originals(statements, [(job, unit.document)])).get(job, {}))
     return change
 
 
+async def _uncount(statements: Statements, stage: str, job: UUID, unit: _Unit) -> None:
+    await statements.fetch("uncount", job=job, stage=stage, items=unit.items)
+    for name, number in (unit.counts or {}).items():
+        await statements.fetch("add_counts", jobs=[job], names=[name], numbers=[-number])
+
+
 async def _resume(statements: Statements, job: UUID, change: Mapping[str, int]) -> None:
-    counters = ("sources", "total", "done", "failed", "open_work")
+    counters = ("sources", "total", "done", "failed", "duplicates", "open_work")
     await statements.fetch("resume_job", job=job, **{name: change.get(name, 0) for name in counters})
     await statements.fetch("withdraw_announcements", job=job)
 
@@ -471,5 +540,5 @@ async def _forget_failure(statements: Statements, stage: str, message: UUID, job
     if unit.finished:
         await statements.fetch("drop_unit", stage=stage, message=message)
         if job is not None:
-            await statements.fetch("uncount", job=job, stage=stage, items=unit.items)
+            await _uncount(statements, stage, job, unit)
     return True

@@ -9,13 +9,14 @@ import pytest
 
 from consumers.runtime import Done, Handle, Held, Outcome, Output, Piece, Received, Refused
 from consumers.runtime.contract import piece_id
-from infra.ledger import JobState, Ledger, NewDocument
+from infra.ledger import Counted, JobState, Ledger, NewDocument
 from schemas.errors import Permanent
 from schemas.ids import job_id
 from schemas.messages import DocumentReference, DocumentsSubmitted, Manifest, Message
 from tests.consumers.flow import STAGES, Crash, CrashAt, Flow, document_message, open_flow, with_broker, with_ledger
 
 DOCUMENTS = [f"{number}.txt" for number in range(5)]
+COUNTS = {Counted.RECOGNISED: 2}
 
 
 @pytest.fixture
@@ -54,9 +55,9 @@ def piecewise(ledger: Ledger, *, room: Callable[[], bool] = lambda: True) -> Han
                 documents = (NewDocument(message.document.id, b"sealed"),)
                 if number is last:
                     manifest = submitted.manifest.documents if submitted.manifest else None
-                    yield Done(one, outputs, documents=documents, manifest=manifest, items=1)
+                    yield Done(one, outputs, documents=documents, manifest=manifest, items=1, counts=COUNTS)
                 else:
-                    yield Piece(one, number, outputs, documents=documents, items=1)
+                    yield Piece(one, number, outputs, documents=documents, items=1, counts=COUNTS)
 
     return admit
 
@@ -64,7 +65,7 @@ def piecewise(ledger: Ledger, *, room: Callable[[], bool] = lambda: True) -> Han
 async def assert_complete_once(flow: Flow) -> None:
     view = await flow.view()
     assert (view.state, view.total, view.done, view.open_work) == (JobState.COMPLETE, 5, 5, 0)
-    assert (view.items["admit"], view.items["split"]) == (5, 5)
+    assert (view.items["admit"], view.items["split"], view.counts) == (5, 5, {"recognised": 10})
     assert len(set(flow.log.ids("chunk-ready"))) == 5
     assert len(set(flow.log.ids("bake-ready"))) == 1
 

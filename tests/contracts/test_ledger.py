@@ -1,10 +1,11 @@
 """What every ledger does, in memory and on PostgreSQL alike."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from random import Random
+from typing import Final
 from uuid import UUID, uuid4
 
 import psycopg
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 
 from infra.ledger import (
     Announcement,
+    Counted,
+    CountedUnit,
     DocumentRow,
     DocumentState,
     ImageRecord,
@@ -55,8 +58,8 @@ async def ledger(request: pytest.FixtureRequest) -> AsyncIterator[Ledger]:
         url = request.getfixturevalue("migrated_url")
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(
-                "TRUNCATE ledger.jobs, ledger.documents, ledger.work, ledger.progress, ledger.outbox, ledger.in_hand,"
-                " ledger.discarded"
+                "TRUNCATE ledger.jobs, ledger.documents, ledger.work, ledger.progress, ledger.counts, ledger.outbox,"
+                " ledger.in_hand, ledger.discarded"
             )
     async with open_ledger(url) as opened:
         yield opened
@@ -1138,6 +1141,161 @@ class TestReading:
         assert await ledger.running() == [StageProgress(job, "acme", "admit", 0, 1)]
 
 
+class TestDuplicates:
+    """`b` has the bytes of `a`, and is met with it."""
+
+    PAIR: Final = (met("a", content="c"), met("b", content="c", state=DocumentState.DUPLICATE, same_as="a"))
+
+    async def states(self, ledger: Ledger, job: UUID) -> dict[str, tuple[str, str | None, str | None]]:
+        return {row.id: (row.state.value, row.stage, row.code) for row in await ledger.documents(job)}
+
+    async def test_a_duplicate_needs_no_work(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        messages = await submit(ledger, job, *self.PAIR, manifest=2)
+        view = await ledger.job(job)
+        assert (view.total, view.duplicates, view.done, view.open_work) == (2, 1, 0, 1)
+        await finish(ledger, job, messages)
+        view = await ledger.job(job)
+        assert (view.state, view.total, view.duplicates, view.done) == (JobState.COMPLETE, 2, 1, 1)
+        assert (view.first_done, view.failed) == (1, 0)
+        row = {row.id: row for row in await ledger.documents(job)}["b"]
+        assert (row.state, row.content, row.same_as) == (DocumentState.DUPLICATE, "c", "a")
+
+    async def test_a_duplicate_alone_is_no_result(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        await submit(ledger, job, replace(self.PAIR[1], same_as="elsewhere"), manifest=1)
+        assert (await ledger.job(job)).reason == "job.empty"
+
+    @pytest.mark.parametrize("order", ["before", "with", "after"])
+    async def test_it_fails_with_its_original_whichever_is_told_first(self, ledger: Ledger, order: str) -> None:
+        job = await opened(ledger)
+        original, duplicate = self.PAIR
+        if order == "before":
+            await submit(ledger, job, duplicate)
+        messages = await submit(ledger, job, *(self.PAIR if order == "with" else (original,)))
+        await finish(ledger, job, messages, code="document.broken")
+        if order == "after":
+            await submit(ledger, job, duplicate)
+        assert await self.states(ledger, job) == dict.fromkeys("ab", ("failed", "chunk", "document.broken"))
+        view = await ledger.job(job)
+        assert (view.total, view.failed, view.duplicates, view.open_work) == (2, 2, 0, 0)
+        await submit(ledger, job, manifest=2)
+        assert (await ledger.job(job)).reason == "job.empty"
+
+    async def test_a_limit_counts_it(self, ledger: Ledger) -> None:
+        job = await opened(ledger, max_failed=Limit(count=1))
+        messages = await submit(ledger, job, *self.PAIR, met("z"), manifest=3)
+        await finish(ledger, job, {"z": messages["z"]})
+        await finish(ledger, job, {"a": messages["a"]}, code="document.broken")
+        assert (await ledger.job(job)).reason == "job.too-many-failed"
+
+    async def test_a_redrive_of_the_original_mends_both(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        messages = await submit(ledger, job, *self.PAIR, manifest=2)
+        await finish(ledger, job, messages, code="document.broken")
+        assert await ledger.redrive("chunk", messages["a"], job=job, now=LATER)
+        assert await self.states(ledger, job) == {"a": ("open", None, None), "b": ("duplicate", None, None)}
+        view = await ledger.job(job)
+        assert (view.failed, view.duplicates, view.open_work) == (0, 1, 1)
+        await finish(ledger, job, messages)
+        view = await ledger.job(job)
+        assert (view.state, view.done, view.duplicates, view.failed) == (JobState.COMPLETE, 1, 1, 0)
+
+    async def test_an_original_that_is_met_anew_keeps_its_duplicate(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        messages = await submit(ledger, job, *self.PAIR, manifest=2)
+        await finish(ledger, job, messages, code="document.broken")
+        event = uuid4()
+        await ledger.readmit(job, ["a"], event=event, now=LATER)
+        assert await self.states(ledger, job) == {"b": ("duplicate", None, None)}
+        view = await ledger.job(job)
+        assert (view.total, view.failed, view.duplicates) == (1, 0, 1)
+        assert [(row.id, row.content) for row in await ledger.awaited(job)] == [("a", "c")]
+        assert await ledger.originals(job, ["c"]) == {"c": {"a"}}, "it is to come back"
+        await ledger.record("admit", [Outcome(event, job, None, documents=(self.PAIR[0],))], now=LATER)
+        assert (await ledger.job(job)).state is JobState.COMPLETE
+
+    async def test_a_duplicate_that_is_met_anew_may_be_none(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        await submit(ledger, job, *self.PAIR)
+        event = uuid4()
+        await ledger.readmit(job, ["b"], event=event, now=LATER)
+        assert (await ledger.job(job)).duplicates == 0
+        await ledger.record("admit", [Outcome(event, job, None, documents=(met("b", content="d"),))], now=LATER)
+        assert {row.id: row.state for row in await ledger.documents(job)}["b"] is DocumentState.DONE
+
+    async def test_originals_are_what_is_worked_on(self, ledger: Ledger) -> None:
+        job, other = await opened(ledger), await opened(ledger)
+        messages = await submit(
+            ledger,
+            job,
+            *self.PAIR,
+            met("a2", content="c"),
+            met("f", content="f"),
+            met("r", state=DocumentState.FAILED, code="document.type", content="r"),
+            met("n"),
+        )
+        assert await ledger.originals(job, ["c", "f", "r", "x"]) == {"c": {"a", "a2"}, "f": {"f"}}
+        await finish(ledger, job, {"f": messages["f"]}, code="document.broken")
+        assert await ledger.originals(job, ["f"]) == {}
+        assert await ledger.originals(other, ["c"]) == {}
+        assert await ledger.originals(uuid4(), ["c"]) == {}
+        assert await ledger.originals(job, []) == {}
+
+
+class TestCounts:
+    PAGES: Final = {Counted.RECOGNISED: 3, Counted.DOUBTFUL: 1}
+
+    async def test_an_outcome_s_counts_count_once(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        messages = await submit(ledger, job, met("a"), met("b"))
+        outcomes = [Outcome(message, job, document, counts=self.PAGES) for document, message in messages.items()]
+        for _ in range(2):
+            await ledger.record("ocr", outcomes, now=LATER)
+        await ledger.record("chunk", [Outcome(uuid4(), job, "a", counts={Counted.HIDDEN: 2})], now=LATER)
+        assert (await ledger.job(job)).counts == {"recognised": 6, "doubtful": 2, "hidden": 2}
+        assert [one.counts for one in await ledger.jobs()] == [{"recognised": 6, "doubtful": 2, "hidden": 2}]
+        assert await ledger.counted(job) == [
+            CountedUnit("chunk", "a", {Counted.HIDDEN: 2}),
+            CountedUnit("ocr", "a", self.PAGES),
+            CountedUnit("ocr", "b", self.PAGES),
+        ]
+
+    async def test_work_that_is_done_again_counts_again(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        messages = await submit(ledger, job, met("a"), met("b"))
+        for document, message in messages.items():
+            await ledger.record("chunk", [Outcome(message, job, document, counts=self.PAGES)], now=LATER)
+        await ledger.readmit(job, ["a"], event=uuid4(), now=LATER)
+        assert (await ledger.job(job)).counts == self.PAGES
+        failed = Outcome(uuid4(), job, "b", code="document.broken", counts={Counted.HIDDEN: 1})
+        await ledger.record("chunk", [failed], now=LATER)
+        assert await ledger.redrive("chunk", failed.message, job=job, now=LATER)
+        assert (await ledger.job(job)).counts == self.PAGES
+
+    async def test_what_baking_counts_is_the_newest_image_s(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        messages = await submit(ledger, job, met("a"), met("b"), manifest=2)
+        await finish(ledger, job, {"a": messages["a"]}, code="document.broken")
+        await finish(ledger, job, {"b": messages["b"]})
+        await ledger.baked(job, 1, image(counts={Counted.FOLDED: 4, Counted.HIDDEN: 1}))
+        assert (await ledger.job(job)).counts == {"folded": 4, "hidden": 1}
+        await ledger.redrive("chunk", messages["a"], job=job, now=LATER)
+        await finish(ledger, job, {"a": messages["a"]})
+        await ledger.baked(job, 2, image(counts={Counted.FOLDED: 5}))
+        assert (await ledger.job(job)).counts == {"folded": 5}
+
+    async def test_an_unknown_job_counts_nothing_and_a_forgotten_one_no_more(self, ledger: Ledger) -> None:
+        stranger = uuid4()
+        await ledger.record("chunk", [Outcome(uuid4(), stranger, "a", counts=self.PAGES)], now=NOW)
+        assert (await ledger.open_job(new_job(id=stranger))).counts == {}
+        await ledger.record("chunk", [Outcome(uuid4(), stranger, "a", counts=self.PAGES)], now=NOW)
+        await ledger.erased(stranger, now=NOW)
+        assert (await ledger.job(stranger)).counts == self.PAGES
+        assert await ledger.forget(erased_before=LATER) == 1
+        assert await ledger.counted(stranger) == []
+
+
 class TestForgetting:
     async def test_what_was_erased_long_ago_is_forgotten(self, ledger: Ledger) -> None:
         parent, cancelled, recent, living = [await complete(ledger) for _ in range(4)]
@@ -1186,7 +1344,13 @@ class Flow:
     archives: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
     documents: set[str] = field(default_factory=set)
+    duplicates: dict[str, str] = field(default_factory=dict)
+    """Each one's original."""
     sources: int = 0
+
+    def following(self, failed: Collection[str | None]) -> set[str]:
+        """Those of them whose originals failed."""
+        return {duplicate for duplicate, original in self.duplicates.items() if original in failed}
 
     def ended(self, recorded: set[tuple[str, UUID]]) -> bool:
         """Whether nothing is left to do, told from the whole flow, which the ledger never sees."""
@@ -1210,7 +1374,8 @@ def flows(draw: st.DrawFn) -> Flow:
         opens: list[Unit] = []
         for position in range(draw(st.integers(1, 3))):
             name = f"{number}.{position}"
-            kind = draw(st.sampled_from(["open", "open", "failed", "archive"]))
+            originals = sorted({str(outcome.document) for _, outcome in flow.work})
+            kind = draw(st.sampled_from(["open", "open", "failed", "archive"] + ["duplicate"] * bool(originals)))
             flow.sources += 1
             if kind == "archive":
                 flow.archives.add(name)
@@ -1220,6 +1385,10 @@ def flows(draw: st.DrawFn) -> Flow:
             elif kind == "failed":
                 flow.failed.add(name)
                 documents.append(met(name, state=DocumentState.FAILED, code="document.type"))
+                members = []
+            elif kind == "duplicate":
+                flow.duplicates[name] = draw(st.sampled_from(originals))
+                documents.append(met(name, state=DocumentState.DUPLICATE, same_as=flow.duplicates[name]))
                 members = []
             else:
                 documents.append(met(name))
@@ -1248,7 +1417,8 @@ def process(draw: st.DrawFn, flow: Flow, stage: str, message: UUID, document: st
         return
     outputs = [uuid4() for _ in range(draw(st.integers(0, 2)))] if READERS[stage] else []
     opens = tuple(Unit(output, reader, document) for output in outputs for reader in READERS[stage])
-    flow.work.append((stage, Outcome(message, flow.job, document, opens=opens, items=len(outputs))))
+    counts = {Counted.HIDDEN: 1} if outputs else {}
+    flow.work.append((stage, Outcome(message, flow.job, document, opens=opens, items=len(outputs), counts=counts)))
     for unit in opens:
         process(draw, flow, unit.stage, unit.message, document)
 
@@ -1285,8 +1455,11 @@ async def test_whatever_the_order_a_job_ends_once_and_exactly_at_the_end(
                 await ledger.announced(announcement)
     view = await ledger.job(flow.job)
     files = flow.documents - flow.archives
-    done = files - flow.failed
-    assert (view.total, view.done, view.failed) == (len(files), len(done), len(flow.failed))
+    following = flow.following(flow.failed)
+    done = files - flow.failed - flow.duplicates.keys()
+    assert (view.total, view.done) == (len(files), len(done))
+    assert (view.failed, view.duplicates) == (len(flow.failed | following), len(flow.duplicates.keys() - following))
+    assert view.counts.get("hidden", 0) == sum(bool(outcome.counts) for _, outcome in flow.work)
     assert view.open_work == 0
     assert view.state is (JobState.COMPLETE if done else JobState.FAILED)
     assert announced == (1 if done else 0)
@@ -1418,7 +1591,8 @@ async def test_a_mended_job_completes_exactly_when_nothing_is_left(ledger: Ledge
     assert {row.id for row in await ledger.documents(flow.job)} == flow.documents
     still_failing = {outcome.document for outcome in world.failing.values()}
     refused = {one.id for submission in flow.submissions for one in submission.documents if one.code is not None}
-    assert view.failed == len(refused | still_failing)
-    assert view.done == len(files) - view.failed
+    assert view.failed == len(refused | still_failing | flow.following(still_failing))
+    assert view.done == len(files) - view.failed - view.duplicates
+    assert view.counts.get("hidden", 0) == len(await ledger.counted(flow.job))
     assert sum(view.outcomes.values()) == len([row for row in await ledger.work(flow.job) if row.finished])
     assert len([one for one in await ledger.announcements() if one.job == flow.job]) == (1 if view.done else 0)

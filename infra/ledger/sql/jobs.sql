@@ -17,7 +17,7 @@ WHERE work.job = opened.id AND work.stage <> %(admit)s;
 -- The complete job has the image of its newest announcement.
 UPDATE ledger.jobs
 SET state = 'baked', image = %(image)s, chunks = %(chunks)s, merkle = %(merkle)s, baked_at = %(baked_at)s,
-    retain_until = %(retain_until)s
+    retain_until = %(retain_until)s, counts = %(counts)s
 WHERE id = %(job)s AND generation = %(generation)s AND state = 'complete';
 
 -- name: package_job

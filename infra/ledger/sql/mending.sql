@@ -9,7 +9,7 @@ FOR UPDATE;
 
 -- name: unit
 -- One unit as it stands.
-SELECT document, items, code, source IS NOT NULL AS opened, finished_at IS NOT NULL AS finished
+SELECT document, items, counts, code, source IS NOT NULL AS opened, finished_at IS NOT NULL AS finished
 FROM ledger.work
 WHERE message = %(message)s AND stage = %(stage)s
 FOR UPDATE;
@@ -20,7 +20,7 @@ INSERT INTO ledger.work AS unit (message, stage, job, document, source)
 VALUES (%(message)s, %(stage)s, %(job)s, %(document)s, %(message)s)
 ON CONFLICT (message, stage) DO UPDATE
     SET source = coalesce(unit.source, excluded.source), document = coalesce(unit.document, excluded.document),
-        finished_at = NULL, items = 0, code = NULL;
+        finished_at = NULL, items = 0, code = NULL, counts = NULL;
 
 -- name: reopen_document
 -- The document has one open unit more. A failure that was this unit's goes; another unit's takes its place, if there is
@@ -58,7 +58,17 @@ WHERE message = %(message)s AND stage = %(stage)s;
 WITH dropped AS (
     DELETE FROM ledger.work
     WHERE job = %(job)s AND document = ANY(%(documents)s::text[])
-    RETURNING stage, items, finished_at IS NOT NULL AS finished, source IS NOT NULL AND finished_at IS NULL AS open
+    RETURNING stage, items, counts,
+              finished_at IS NOT NULL AS finished, source IS NOT NULL AND finished_at IS NULL AS open
+), counted AS (
+    SELECT name, sum(number::bigint) AS number
+    FROM dropped CROSS JOIN LATERAL jsonb_each_text(counts) AS each (name, number)
+    GROUP BY name
+), taken_back AS (
+    UPDATE ledger.counts
+    SET number = counts.number - counted.number
+    FROM counted
+    WHERE counts.job = %(job)s AND counts.name = counted.name
 ), uncounted AS (
     UPDATE ledger.progress
     SET outcomes = progress.outcomes - made.outcomes, items = progress.items - made.items
@@ -85,7 +95,8 @@ WITH changed AS (
 SELECT -count(old) AS sources,
        -count(*) FILTER (WHERE old <> 'expanded') AS total,
        -count(*) FILTER (WHERE old = 'done') AS done,
-       -count(*) FILTER (WHERE old = 'failed') AS failed
+       -count(*) FILTER (WHERE old = 'failed') AS failed,
+       -count(*) FILTER (WHERE old = 'duplicate') AS duplicates
 FROM changed;
 
 -- name: resume_job
@@ -98,6 +109,7 @@ SET state = CASE WHEN manifest IS NULL THEN 'open' ELSE 'processing' END,
     total = total + %(total)s,
     done = done + %(done)s,
     failed = failed + %(failed)s,
+    duplicates = duplicates + %(duplicates)s,
     open_work = open_work + %(open_work)s
 WHERE id = %(job)s;
 
@@ -143,6 +155,11 @@ WHERE job = ANY(%(jobs)s::uuid[]);
 -- name: forget_progress
 -- Progress of these jobs.
 DELETE FROM ledger.progress
+WHERE job = ANY(%(jobs)s::uuid[]);
+
+-- name: forget_counts
+-- What was counted of these jobs.
+DELETE FROM ledger.counts
 WHERE job = ANY(%(jobs)s::uuid[]);
 
 -- name: forget_outbox

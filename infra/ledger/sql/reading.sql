@@ -10,6 +10,21 @@ SELECT message, code
 FROM ledger.work
 WHERE message = ANY(%(messages)s::uuid[]) AND stage = %(stage)s AND finished_at IS NOT NULL;
 
+-- name: originals
+-- Of these contents, the documents that others may be duplicates of.
+SELECT content, array_agg(id) AS documents
+FROM ledger.documents
+WHERE job = %(job)s AND content = ANY(%(contents)s::text[])
+    AND (met OR met_before) AND NOT archive AND code IS NULL AND same_as IS NULL
+GROUP BY content;
+
+-- name: counted
+-- The job's units that counted something.
+SELECT stage, document, counts
+FROM ledger.work
+WHERE job = %(job)s AND counts IS NOT NULL
+ORDER BY stage COLLATE "C", document COLLATE "C" NULLS FIRST, message;
+
 -- name: work
 -- The job's units.
 SELECT message, stage, document, source IS NOT NULL AS opened, finished_at IS NOT NULL AS finished, code
@@ -74,38 +89,38 @@ WHERE jobs.customer = %(customer)s AND jobs.state IN ('open', 'processing');
 
 -- name: job
 -- One job as it stands.
-SELECT view.*, jobs.extends, jobs.version
+SELECT view.*, more.extends, more.version, more.duplicates, more.unit_counts, more.image_counts
 FROM ledger.job_views AS view
-JOIN ledger.jobs USING (id)
+JOIN ledger.job_details AS more USING (id)
 WHERE id = %(job)s;
 
 -- name: jobs
 -- The newest jobs.
-SELECT view.*, jobs.extends, jobs.version
+SELECT view.*, more.extends, more.version, more.duplicates, more.unit_counts, more.image_counts
 FROM ledger.job_views AS view
-JOIN ledger.jobs USING (id)
+JOIN ledger.job_details AS more USING (id)
 ORDER BY view.opened_at DESC, id
 LIMIT %(limit)s;
 
 -- name: jobs_of_customer
 -- The customer's newest jobs.
-SELECT view.*, jobs.extends, jobs.version
+SELECT view.*, more.extends, more.version, more.duplicates, more.unit_counts, more.image_counts
 FROM ledger.job_views AS view
-JOIN ledger.jobs USING (id)
+JOIN ledger.job_details AS more USING (id)
 WHERE view.customer = %(customer)s
 ORDER BY view.opened_at DESC, id
 LIMIT %(limit)s;
 
 -- name: documents
 -- The documents that the job has met.
-SELECT id, state, sealed_path, stage, code, member
+SELECT id, state, sealed_path, stage, code, member, content, same_as
 FROM ledger.documents
 WHERE job = %(job)s AND state IS NOT NULL
 ORDER BY id;
 
 -- name: awaited
 -- The documents that the job is to meet again.
-SELECT id, sealed_path, stage, code, member
+SELECT id, sealed_path, stage, code, member, content, same_as
 FROM ledger.documents
 WHERE job = %(job)s AND NOT met AND met_before
 ORDER BY id;

@@ -21,13 +21,14 @@ WITH held AS (
     USING held
     WHERE in_hand.message = held.message AND in_hand.stage = %(stage)s
 )
-INSERT INTO ledger.work AS unit (message, stage, job, document, finished_at, items, code)
-SELECT message, %(stage)s, job, document, %(now)s, items, code
-FROM unnest(%(messages)s::uuid[], %(jobs)s::uuid[], %(documents)s::text[], %(items)s::integer[], %(codes)s::text[])
-    AS outcome (message, job, document, items, code)
+INSERT INTO ledger.work AS unit (message, stage, job, document, finished_at, items, code, counts)
+SELECT message, %(stage)s, job, document, %(now)s, items, code, counts
+FROM unnest(%(messages)s::uuid[], %(jobs)s::uuid[], %(documents)s::text[], %(items)s::integer[], %(codes)s::text[],
+            %(counts)s::jsonb[])
+    AS outcome (message, job, document, items, code, counts)
 ORDER BY message
 ON CONFLICT (message, stage) DO UPDATE
-    SET finished_at = excluded.finished_at, items = excluded.items, code = excluded.code
+    SET finished_at = excluded.finished_at, items = excluded.items, code = excluded.code, counts = excluded.counts
     WHERE unit.finished_at IS NULL
 RETURNING message, document, source IS NOT NULL AS opened;
 
@@ -69,11 +70,13 @@ WITH changed AS (
             WHEN document.code IS NULL AND (move.failure IS NOT NULL OR move.refusal IS NOT NULL AND NOT document.met)
             THEN %(stage)s ELSE document.stage
         END,
-        open_work = document.open_work + move.open_work
+        open_work = document.open_work + move.open_work,
+        content = CASE WHEN move.introduced AND NOT document.met THEN move.content ELSE document.content END,
+        same_as = CASE WHEN move.introduced AND NOT document.met THEN move.same_as ELSE document.same_as END
     FROM unnest(%(jobs)s::uuid[], %(ids)s::text[], %(introduced)s::boolean[], %(sealed_paths)s::bytea[],
                 %(members)s::boolean[], %(archives)s::boolean[], %(refusals)s::text[], %(failures)s::text[],
-                %(open_work)s::integer[])
-            AS move (job, id, introduced, sealed_path, member, archive, refusal, failure, open_work)
+                %(open_work)s::integer[], %(contents)s::text[], %(originals)s::text[])
+            AS move (job, id, introduced, sealed_path, member, archive, refusal, failure, open_work, content, same_as)
         JOIN ledger.documents AS before USING (job, id)
     WHERE document.job = move.job AND document.id = move.id
     RETURNING document.job,
@@ -85,7 +88,28 @@ SELECT job,
        count(*) FILTER (WHERE old IS NULL AND new IS NOT NULL AND NOT uncounted) AS sources,
        count(*) FILTER (WHERE old IS NULL AND new <> 'expanded') AS total,
        count(*) FILTER (WHERE new = 'done') - count(*) FILTER (WHERE old = 'done') AS done,
-       count(*) FILTER (WHERE new = 'failed') - count(*) FILTER (WHERE old = 'failed') AS failed
+       count(*) FILTER (WHERE new = 'failed') - count(*) FILTER (WHERE old = 'failed') AS failed,
+       count(*) FILTER (WHERE new = 'duplicate') - count(*) FILTER (WHERE old = 'duplicate') AS duplicates
+FROM changed
+GROUP BY job;
+
+-- name: follow_originals
+-- Duplicates that are among these documents or are of one among them fail as their originals do, or no longer. Returns
+-- by how much each job's counts of documents change.
+WITH changed AS (
+    UPDATE ledger.documents AS document
+    SET stage = original.stage, code = original.code
+    FROM unnest(%(jobs)s::uuid[], %(ids)s::text[]) AS moved (job, id)
+        JOIN ledger.documents AS before
+            ON before.job = moved.job AND before.met AND (before.id = moved.id OR before.same_as = moved.id)
+        JOIN ledger.documents AS original ON original.job = before.job AND original.id = before.same_as
+    WHERE document.job = before.job AND document.id = before.id
+        AND (document.stage, document.code) IS DISTINCT FROM (original.stage, original.code)
+    RETURNING document.job, before.state AS old, document.state AS new
+)
+SELECT job,
+       count(*) FILTER (WHERE new = 'failed') - count(*) FILTER (WHERE old = 'failed') AS failed,
+       count(*) FILTER (WHERE new = 'duplicate') - count(*) FILTER (WHERE old = 'duplicate') AS duplicates
 FROM changed
 GROUP BY job;
 
@@ -100,12 +124,13 @@ WITH moved AS (
            job.total + move.total AS total,
            job.done + move.done AS done,
            job.failed + move.failed AS failed,
+           job.duplicates + move.duplicates AS duplicates,
            job.open_work + move.open_work AS open_work,
            coalesce(job.max_failed_count, job.max_failed_share * (job.total + move.total)) AS most_failed
     FROM ledger.jobs AS job
     JOIN unnest(%(jobs)s::uuid[], %(manifests)s::integer[], %(sources)s::integer[], %(total)s::integer[],
-                %(done)s::integer[], %(failed)s::integer[], %(open_work)s::integer[])
-        AS move (id, manifest, sources, total, done, failed, open_work) USING (id)
+                %(done)s::integer[], %(failed)s::integer[], %(duplicates)s::integer[], %(open_work)s::integer[])
+        AS move (id, manifest, sources, total, done, failed, duplicates, open_work) USING (id)
 ), ended AS (
     SELECT id,
            coalesce(state IN ('open', 'processing') AND sources >= manifest AND open_work = 0, false) AS now,
@@ -121,6 +146,7 @@ WITH moved AS (
         total = moved.total,
         done = moved.done,
         failed = moved.failed,
+        duplicates = moved.duplicates,
         open_work = moved.open_work,
         state = CASE
             WHEN ended.now AND ended.reason IS NULL THEN 'complete'
@@ -154,3 +180,11 @@ SELECT job, %(stage)s, outcomes, items
 FROM unnest(%(jobs)s::uuid[], %(outcomes)s::bigint[], %(items)s::bigint[]) AS made (job, outcomes, items)
 ON CONFLICT (job, stage) DO UPDATE
     SET outcomes = progress.outcomes + excluded.outcomes, items = progress.items + excluded.items;
+
+-- name: add_counts
+-- Counts what outcomes counted, by job and name.
+INSERT INTO ledger.counts AS counts (job, name, number)
+SELECT job, name, number
+FROM unnest(%(jobs)s::uuid[], %(names)s::text[], %(numbers)s::bigint[]) AS counted (job, name, number)
+ORDER BY job, name
+ON CONFLICT (job, name) DO UPDATE SET number = counts.number + excluded.number;
