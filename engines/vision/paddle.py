@@ -1,0 +1,163 @@
+"""The two networks of PP-OCR: one finds lines on a page, one reads a line. Run by onnxruntime, with one thread.
+
+PaddleOCR's own preparation of pictures, threshold for threshold (its configuration PP-OCRv6 small): the networks were
+trained on it. Memory is bounded by what they are shown at a time: a strip of a page, one line.
+
+Lines are read one at a time. On one core a batch gains nothing (1600 pixels wide: 0.13 s a line alone, 0.15 s in
+fours, 0.20 s in eights) and rounds differently, so that a line's text would depend on its neighbours.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.vision.upright import Pixels, Points
+
+MEAN: Final = 127.5
+"""Pixels are shown as -1 to 1."""
+MULTIPLE: Final = 32
+"""Of pixels: what sides the first network wants."""
+SHORT_SIDE: Final = 960
+WIDEST: Final = 1600
+TALLEST: Final = 4000
+"""A page is shrunk until it is within all three, and never magnified beyond twice its size."""
+STRIP: Final = 600_000
+"""Pixels of a page that the first network sees at once: it takes 0.35 KiB of memory a pixel."""
+BLANK: Final = 24
+"""Levels of brightness, of 255: a strip with less contrast has no text; the network would see some in plain white."""
+
+INK: Final = 0.3
+"""A pixel that is this likely within a line."""
+LIKELY: Final = 0.5
+"""How likely, on average, a line's pixels have to be."""
+GROWN: Final = 1.6
+"""The network marks the cores of lines. They are grown by area / circumference times this."""
+THINNEST: Final = 3
+"""Pixels of a line's core."""
+MOST_LINES: Final = 1000
+"""Of a page; the largest count. A page of print has a tenth of that, noise may have any number."""
+
+LINE_HEIGHT: Final = 48
+NARROWEST: Final = 320
+LONGEST: Final = 3200
+"""Pixels of a line's width, at the height that the second network reads."""
+
+
+class Detector:
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    def lines(self, pixels: Pixels) -> list[Points]:
+        """Of each line found its corners (4, 2), from the upper left one on clockwise; in no order."""
+        height, width = pixels.shape[:2]
+        short = min(height, width)
+        scale = min(max(1.0, min(2.0, SHORT_SIDE / 2 / short)), SHORT_SIDE / short, WIDEST / width, TALLEST / height)
+        columns, rows = (max(1, round(side * scale / MULTIPLE)) * MULTIPLE for side in (width, height))
+        shown = cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+        found = _boxes(self._likelihood(np.asarray(shown, dtype=np.uint8)))
+        return [box * (width / columns, height / rows) for box in found]
+
+    def _likelihood(self, pixels: Pixels) -> NDArray[np.float32]:
+        """(height, width): how likely each pixel is within a line."""
+        likelihood = np.zeros(pixels.shape[:2], dtype=np.float32)
+        for top, bottom in _strips(pixels):
+            strip = pixels[top:bottom]
+            if int(strip.max()) - int(strip.min()) >= BLANK:
+                missing = -len(strip) % MULTIPLE
+                filled = cv2.copyMakeBorder(strip, 0, missing, 0, 0, cv2.BORDER_REPLICATE)
+                likelihood[top:bottom] = self._session.run(None, {"x": _shown(filled)})[0][0, 0, : bottom - top]
+        return likelihood
+
+
+def _strips(pixels: Pixels) -> Iterator[tuple[int, int]]:
+    """Rows from-to of strips of at most STRIP pixels, parted where a row has the least contrast: between lines."""
+    height, width = pixels.shape[:2]
+    most = STRIP // width // MULTIPLE * MULTIPLE
+    contrast = pixels.std(axis=1).mean(axis=1)
+    top = 0
+    while height - top > most:
+        first = top + most * 2 // 3
+        bottom = first + int(contrast[first : top + most].argmin())
+        yield top, bottom
+        top = bottom
+    yield top, height
+
+
+def _boxes(likelihood: NDArray[np.float32]) -> list[Points]:
+    mask = cv2.dilate((likelihood > INK).astype(np.uint8), np.ones((2, 2), np.uint8))
+    contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    cores = [cv2.minAreaRect(contour) for contour in contours]
+    cores = [core for core in cores if min(core[1]) >= THINNEST]
+    cores.sort(key=lambda core: (-core[1][0] * core[1][1], core[0]))
+    return [_grown(core) for core in cores[:MOST_LINES] if _likely(likelihood, cv2.boxPoints(core))]
+
+
+def _likely(likelihood: NDArray[np.float32], corners: NDArray[Any]) -> bool:
+    left, top = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
+    right, bottom = np.ceil(corners.max(axis=0)).astype(int) + 1
+    part = likelihood[top:bottom, left:right]
+    mask = np.zeros(part.shape, dtype=np.uint8)
+    cv2.fillPoly(mask, [(corners - (left, top)).astype(np.int32)], 1)
+    return bool(cv2.mean(part, mask)[0] >= LIKELY)
+
+
+def _grown(core: tuple[Sequence[float], Sequence[float], float]) -> Points:
+    middle, (width, height), angle = core
+    more = width * height * GROWN / (width + height)
+    corners = cv2.boxPoints((middle, (width + more, height + more), angle)).astype(np.float64)
+    by_side = corners[np.lexsort((corners[:, 1], corners[:, 0]))]
+    left, right = by_side[:2][np.argsort(by_side[:2, 1])], by_side[2:][np.argsort(by_side[2:, 1])]
+    return np.stack([left[0], right[0], right[1], left[1]])
+
+
+@dataclass(frozen=True, slots=True)
+class Recogniser:
+    session: Any = field(repr=False)
+    characters: Sequence[str] = field(repr=False)
+    """What the network's classes stand for; the first is no character."""
+
+    def read(self, pixels: Pixels, corners: Points) -> tuple[str, float]:
+        """The line's text and the mean confidence of its characters, 0 to 1; '' and 0 where there is none."""
+        chances = self.session.run(None, {"x": _shown(_padded(_cut(pixels, corners)))})[0][0]
+        best = chances.argmax(axis=1)
+        # a class that repeats is one character; the same character twice has none between
+        kept = (best != 0) & np.concatenate([[True], best[1:] != best[:-1]])
+        if not kept.any():
+            return "", 0.0
+        text = "".join(self.characters[character] for character in best[kept])
+        return text, round(float(chances.max(axis=1)[kept].mean()), 4)
+
+
+def _cut(pixels: Pixels, corners: Points) -> Pixels:
+    """The line as a picture LINE_HEIGHT high, upright where it ran from bottom to top."""
+    wide = max(np.linalg.norm(corners[0] - corners[1]), np.linalg.norm(corners[2] - corners[3]))
+    high = max(np.linalg.norm(corners[0] - corners[3]), np.linalg.norm(corners[1] - corners[2]))
+    width, height = max(1, int(wide)), max(1, int(high))
+    target = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float32)
+    turn = cv2.getPerspectiveTransform(corners.astype(np.float32), target)
+    cut = cv2.warpPerspective(pixels, turn, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    if height >= 1.5 * width:
+        cut = np.rot90(cut)
+    rows, columns = cut.shape[:2]
+    length = min(LONGEST, max(1, round(columns * LINE_HEIGHT / rows)))
+    way = cv2.INTER_AREA if rows > LINE_HEIGHT else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(np.ascontiguousarray(cut), (length, LINE_HEIGHT), interpolation=way), dtype=np.uint8)
+
+
+def _padded(line: Pixels) -> NDArray[np.float32]:
+    """With grey at its end: the network's widths are multiples, from NARROWEST on."""
+    length = line.shape[1]
+    wanted = max(NARROWEST, -(-length // MULTIPLE) * MULTIPLE)
+    padded = np.full((LINE_HEIGHT, wanted, 3), MEAN, dtype=np.float32)
+    padded[:, :length] = line
+    return padded
+
+
+def _shown(pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """(1, 3, height, width), blue, green, red, from -1 to 1."""
+    scaled = pixels[:, :, ::-1].astype(np.float32) / np.float32(MEAN) - np.float32(1)
+    return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None])
