@@ -4,7 +4,7 @@ Everything here is a pure function of the bytes (`path` only breaks ties), so th
 no file, no network, no cache, no clock. All of it blocks: call it off the event loop.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
@@ -34,9 +34,12 @@ READERS: Final[Mapping[str, str]] = {
 CONTAINERS: Final[Mapping[str, str]] = {
     "application/zip": "engines.extraction.archives:zip_members",
     "application/x-tar": "engines.extraction.archives:tar_members",
+    "application/gzip": "engines.extraction.archives:only_member",
+    "application/x-bzip2": "engines.extraction.archives:only_member",
+    "application/x-xz": "engines.extraction.archives:only_member",
     "message/rfc822": "engines.extraction.mail:attachments",
 }
-"""Which function lists a container's members: `(data) -> list[(path, bytes)]`."""
+"""Which function opens a container: `(data) -> Iterator[Member]`, each path once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +125,19 @@ def extract(data: bytes, media_type: str) -> Extracted:
     return compose(_named(READERS, media_type)(data, media_type))
 
 
-def members(data: bytes, media_type: str) -> Iterator[tuple[str, bytes]]:
-    """Members of a ZIP or TAR, attachments of a mail, as (relative path, bytes), one at a time, each path once.
+Member = tuple[str, bytes | Permanent]
+"""A relative path within the container, and what lies there; or, where that member alone cannot be read, why."""
 
-    In an order that the bytes alone decide. Raises Permanent `document.broken`, `document.encrypted`,
-    `document.type`, or `document.costly` once they are more, or larger together, than an archive may hold.
+
+def members(data: bytes, media_type: str) -> Iterator[Member]:
+    """Members of a ZIP or TAR, attachments of a mail, the one file that was compressed: one at a time, each path once,
+    in an order that the bytes alone decide.
+
+    A path is safe whatever the container says (`engines.extraction.names`); it is empty for a compressed file, which
+    has no name of its own. Raises Permanent `document.broken`, `document.encrypted`, `document.type`, or
+    `document.costly` once they are more, or larger together, than a container may hold (`engines.extraction.limits`).
     """
-    found: Iterable[tuple[str, bytes]] = _named(CONTAINERS, media_type)(data)
-    yield from sorted(found, key=lambda member: member[0].encode())
+    yield from _named(CONTAINERS, media_type)(data)
 
 
 def readable(data: bytes, media_type: str) -> "Reading":

@@ -11,7 +11,7 @@ from typing import Final, Protocol, TypeVar
 from uuid import UUID
 
 from engines import extraction
-from engines.extraction import Extracted, PageImage, Probe
+from engines.extraction import Extracted, Member, PageImage, Probe
 from engines.extraction.reading import Reading
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ class Parsers(Protocol):
     async def probe(self, job: UUID, data: bytes, path: str) -> Probe:
         """As `extraction.probe`."""
 
-    def members(self, job: UUID, data: bytes, media_type: str) -> AsyncIterator[tuple[str, bytes]]:
+    def members(self, job: UUID, data: bytes, media_type: str) -> AsyncIterator[Member]:
         """As `extraction.members`, one at a time. Closing the iterator ends the reading."""
 
     async def extract(self, job: UUID, data: bytes, media_type: str) -> Extracted:
@@ -47,7 +47,7 @@ class InProcess:
     async def probe(self, job: UUID, data: bytes, path: str) -> Probe:
         return await asyncio.to_thread(extraction.probe, data, path)
 
-    async def members(self, job: UUID, data: bytes, media_type: str) -> AsyncIterator[tuple[str, bytes]]:
+    async def members(self, job: UUID, data: bytes, media_type: str) -> AsyncIterator[Member]:
         async for member in _stepwise(extraction.members(data, media_type)):
             yield member
 
