@@ -71,6 +71,14 @@ class UprightPage:
         right, bottom = np.ceil(corners.max(axis=0))
         return max(0, int(left)), max(0, int(top)), min(width, int(right)), min(height, int(bottom))
 
+    def at_most(self, side: int) -> tuple[Pixels, float]:
+        """The pixels, their longer side shrunk to `side` where it is longer, and by how much they were shrunk."""
+        scale = min(1.0, side / max(self.size))
+        if scale == 1:
+            return self.pixels, scale
+        shrunk = cv2.resize(self.pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        return shrunk.astype(np.uint8, copy=False), scale
+
 
 def read_upright(page: PageImage, read: Callable[[UprightPage], Iterable[Line]]) -> PageText:
     """The page's lines in reading order, read from the page turned upright.
