@@ -8,16 +8,21 @@ import statistics
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Final
 
 from engines.vision import Line, PageText
 
 Box = tuple[int, int, int, int]
 
-WORD_GAP: Final = 1.2
-"""Of a line's height. What lies further apart on one row are cells of a table, or of two columns."""
-PROSE: Final = 16
+CELL_GAP: Final = 0.6
+"""Of a line's height: pieces of a row that are further apart may be cells of a table. Words seldom are."""
+WIDE_GAP: Final = 1.5
+"""Of a line's height: so far apart two rows are enough to make a table; else it takes LEAST_ROWS."""
+LEAST_ROWS: Final = 3
+NEXT_ROW: Final = 0.35
+"""Of a line's height, between a table's rows, where the lines of one cell are closer."""
+PROSE: Final = 22
 """Characters of a line that may belong to a column of text; the cells of a table are mostly shorter."""
 COLUMN_LINES: Final = 3
 """Lines of prose beside each other that make two columns."""
@@ -25,12 +30,13 @@ PARAGRAPH_GAP: Final = 0.6
 """Of a line's height, more than between this block's other lines."""
 OTHER_SIZE: Final = 1.35
 """How much taller one of two neighbours has to be to be of another paragraph: a heading."""
+SIZED: Final = 6
+"""Characters from which on a line's height tells its size: `on` is lower than `Rhythm`."""
 
 _HYPHENS: Final = "-\u00ad\u2010\u00ac"
 _SPACES: Final = re.compile(r"\s+")
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ufeff\ufffe\uffff\ud800-\udfff]")
 _WORD_CUT: Final = re.compile(rf"[^\W\d_][{_HYPHENS}]$")
-_STARTS_SMALL: Final = re.compile(r"[^\W\d_]")
 _CONJUNCTION: Final = re.compile(r"(?:und|oder|bzw|sowie|and|or|to|bis)\b")
 """After a hyphen that stands for what both words share: `Ein- und Ausgang`."""
 
@@ -72,11 +78,17 @@ def _joined(line: Line, following: Line | None) -> tuple[str, str]:
         return line.text, "\n\n"
     if _is_row(line) and _is_row(following):
         return line.text, "\n"
-    if _WORD_CUT.search(line.text):
-        if _CONJUNCTION.match(following.text) or not _STARTS_SMALL.match(following.text):
-            return line.text, " "
-        return (line.text[:-1], "") if following.text[0].islower() else (line.text, "")
-    return line.text, " "
+    return _glued(line.text, following.text)
+
+
+def _glued(text: str, following: str) -> tuple[str, str]:
+    """The same of two texts that follow each other in a sentence: `Wärme-` and `pumpe` are one word, `TK-` and `480`
+    and `Ost-` and `West` keep their hyphen, `Ein-` and `und Ausgang` its space as well."""
+    if not _WORD_CUT.search(text) or _CONJUNCTION.match(following):
+        return text, " "
+    if following[:1].islower():
+        return text[:-1], ""
+    return text, "" if following[:1].isalnum() else " "
 
 
 def _is_row(line: Line) -> bool:
@@ -92,17 +104,6 @@ def _rule(row: Line) -> str:
 
 
 # -- from found lines to reading order --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """Lines side by side, from left to right."""
-
-    cells: tuple[Line, ...]
-
-    @property
-    def box(self) -> Box:
-        return _around([cell.box for cell in self.cells])
 
 
 def arranged(found: Sequence[Line]) -> tuple[Line, ...]:
@@ -121,6 +122,9 @@ def _clean(text: str) -> str:
     return unicodedata.normalize("NFC", _SPACES.sub(" ", _UNPRINTABLE.sub(" ", text)).strip())
 
 
+# -- columns of text --------------------------------------------------------------------------------------------------
+
+
 def _blocks(lines: list[Line]) -> Iterator[list[Line]]:
     """Stretches of the page that are read as a whole, in order: its columns, and what runs across them."""
     gutter = _gutter(lines)
@@ -128,41 +132,45 @@ def _blocks(lines: list[Line]) -> Iterator[list[Line]]:
         if lines:
             yield lines
         return
-    across = [line for line in lines if line.box[0] < gutter < line.box[2]]
-    for part in _regions(lines, across):
-        if part[0] in across:
+    for part in _regions(lines, gutter):
+        if gutter.side(part[0]) == 0:
             yield part
             continue
-        yield from _blocks([line for line in part if line.box[2] <= gutter])
-        yield from _blocks([line for line in part if line.box[0] >= gutter])
+        yield from _blocks([line for line in part if gutter.side(line) < 0])
+        yield from _blocks([line for line in part if gutter.side(line) > 0])
 
 
-def _regions(lines: list[Line], across: list[Line]) -> Iterator[list[Line]]:
-    """From top to bottom: lines beside the gutter, lines across it, and so on."""
-    part: list[Line] = []
-    for line in sorted(lines, key=lambda line: (_middle(line.box), line.box)):
-        if part and (line in across) != (part[0] in across):
-            yield part
-            part = []
-        part.append(line)
-    if part:
-        yield part
+@dataclass(frozen=True, slots=True)
+class _Gutter:
+    """What parts two columns of text, from top to bottom."""
+
+    x: int
+    width: int
+    """By so much a line may run into it."""
+
+    def side(self, line: Line) -> int:
+        """-1 on the left, 1 on the right, 0 across it."""
+        if line.box[2] <= self.x + self.width:
+            return -1
+        return 1 if line.box[0] >= self.x - self.width else 0
 
 
-def _gutter(lines: list[Line]) -> int | None:
-    """Where an upright line parts two columns of text, or None. It may cross a few lines that run over both."""
-    best: tuple[int, int] | None = None
+def _gutter(lines: list[Line]) -> _Gutter | None:
+    """Where most lines of prose have another one beside them, if anywhere; few lines may run across it."""
     prose = [line for line in lines if len(line.text) >= PROSE]
     if len(prose) < 2 * COLUMN_LINES:
         return None
+    width = round(statistics.median(_height(line.box) for line in prose) / 2)
+    choices = []
     for x in sorted({line.box[0] for line in prose}):
-        left = [line for line in prose if line.box[2] <= x]
-        right = [line for line in prose if line.box[0] >= x]
+        gutter = _Gutter(x, width)
+        left = [line for line in prose if gutter.side(line) < 0]
+        right = [line for line in prose if gutter.side(line) > 0]
         beside = min(_beside(left, right), _beside(right, left))
-        crossing = len(lines) - sum(line.box[2] <= x or line.box[0] >= x for line in lines)
-        if beside >= max(COLUMN_LINES, crossing):
-            best = max(best or (0, 0), (beside - crossing, x))
-    return best[1] if best else None
+        across = sum(gutter.side(line) == 0 for line in lines)
+        if beside >= max(COLUMN_LINES, across):
+            choices.append((beside - across, -x, gutter))
+    return max(choices)[2] if choices else None
 
 
 def _beside(some: list[Line], others: list[Line]) -> int:
@@ -171,46 +179,68 @@ def _beside(some: list[Line], others: list[Line]) -> int:
     return sum(any(top < _middle(line.box) < bottom for top, bottom in spans) for line in some)
 
 
+def _regions(lines: list[Line], gutter: _Gutter) -> Iterator[list[Line]]:
+    """From top to bottom: lines beside the gutter, lines across it, and so on."""
+    ordered = sorted(lines, key=lambda line: (_middle(line.box), line.box))
+    for _, part in groupby(ordered, key=lambda line: gutter.side(line) == 0):
+        yield list(part)
+
+
+# -- rows of a block, its tables and paragraphs -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """Pieces side by side, from left to right."""
+
+    pieces: tuple[Line, ...]
+
+    @property
+    def box(self) -> Box:
+        return _around([piece.box for piece in self.pieces])
+
+    def line(self) -> Line:
+        return _one(self.pieces, " ".join(piece.text for piece in self.pieces))
+
+
 def _paragraphs(block: list[Line]) -> Iterator[list[Line]]:
     """The block's paragraphs, from top to bottom; a table is one."""
     rows = _rows(block)
-    part: list[_Row] = []
     gap = _usual_gap(rows)
     right = max(row.box[2] for row in rows)
-    for row in rows:
-        if part and _parted(part[-1], row, gap, right):
-            yield _as_lines(part)
-            part = []
-        part.append(row)
-    yield _as_lines(part)
+    prose: list[Line] = []
+    for table, some in _tables_and_prose(rows):
+        if table is not None:
+            if prose:
+                yield prose
+            prose = []
+            yield _table_lines(some, table)
+            continue
+        for row in some:
+            line = row.line()
+            if prose and _parted(prose[-1], line, gap, right):
+                yield prose
+                prose = []
+            prose.append(line)
+    if prose:
+        yield prose
 
 
 def _rows(block: list[Line]) -> list[_Row]:
     rows: list[list[Line]] = []
     for line in sorted(block, key=lambda line: (_middle(line.box), line.box)):
-        last = _around([cell.box for cell in rows[-1]]) if rows else None
-        if last and _shared(last, line.box) > 0.5 and not any(_overlap(cell.box, line.box) for cell in rows[-1]):
+        last = _around([piece.box for piece in rows[-1]]) if rows else None
+        if last and _shared(last, line.box) > 0.5 and not any(_above(piece.box, line.box) for piece in rows[-1]):
             rows[-1].append(line)
         else:
             rows.append([line])
-    return [_Row(_merged(sorted(row, key=lambda line: line.box[0]))) for row in rows]
+    return [_Row(tuple(sorted(row, key=lambda line: line.box))) for row in rows]
 
 
-def _merged(row: list[Line]) -> tuple[Line, ...]:
-    """Neighbours no further apart than words are one line."""
-    cells: list[Line] = []
-    for line in row:
-        if cells and line.box[0] - cells[-1].box[2] <= WORD_GAP * min(_height(line.box), _height(cells[-1].box)):
-            cells[-1] = _one(cells[-1], line)
-        else:
-            cells.append(line)
-    return tuple(cells)
-
-
-def _one(first: Line, second: Line) -> Line:
-    sizes = len(first.text), len(second.text)
-    confidence = (first.confidence * sizes[0] + second.confidence * sizes[1]) / sum(sizes)
-    return Line(f"{first.text} {second.text}", _around([first.box, second.box]), confidence)
+def _one(pieces: Sequence[Line], text: str) -> Line:
+    characters = sum(len(piece.text) for piece in pieces)
+    confidence = sum(piece.confidence * len(piece.text) for piece in pieces) / characters
+    return Line(text, _around([piece.box for piece in pieces]), round(confidence, 4))
 
 
 def _usual_gap(rows: Sequence[_Row]) -> float:
@@ -218,57 +248,99 @@ def _usual_gap(rows: Sequence[_Row]) -> float:
     return statistics.median(gaps) if gaps else 0.0
 
 
-def _parted(above: _Row, below: _Row, gap: float, right: int) -> bool:
-    """Whether a paragraph ends between two rows: a table begins or ends, the space is wider than usual, the letters
-    are of another size, or the line above ends although the next word had found room on it."""
-    if (len(above.cells) > 1) != (len(below.cells) > 1):
+def _parted(above: Line, below: Line, gap: float, right: int) -> bool:
+    """Whether a paragraph ends between two lines: the space is wider than usual, the letters are of another size, or
+    the line above ends although the next word had found room on it."""
+    small, large = sorted((_height(above.box), _height(below.box)))
+    space = below.box[1] - above.box[3]
+    if _WORD_CUT.search(above.text) and below.text[0].islower() and space < small + gap:
+        return False
+    if space > gap + PARAGRAPH_GAP * small:
         return True
-    sizes = sorted((_height(above.box), _height(below.box)))
-    if below.box[1] - above.box[3] > gap + PARAGRAPH_GAP * sizes[0] or sizes[1] > OTHER_SIZE * sizes[0]:
-        return len(above.cells) == 1 or below.box[1] - above.box[3] > 2 * sizes[1]
-    return len(above.cells) == 1 and right - above.box[2] > _first_word(below) + sizes[0]
+    if large > OTHER_SIZE * small and min(len(above.text), len(below.text)) >= SIZED:
+        return True
+    return right - above.box[2] > _first_word(below) + small
 
 
-def _first_word(row: _Row) -> float:
-    """About how wide the row's first word is."""
-    line = row.cells[0]
+def _first_word(line: Line) -> float:
+    """About how wide the line's first word is."""
     return (line.box[2] - line.box[0]) * len(line.text.partition(" ")[0]) / len(line.text)
-
-
-def _as_lines(rows: Sequence[_Row]) -> list[Line]:
-    if len(rows) > 1 and len(rows[0].cells) > 1:
-        return _table(rows)
-    return [cell for row in rows for cell in row.cells]
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------
 
-
-def _table(rows: Sequence[_Row]) -> list[Line]:
-    """A line a row, all with as many cells as the table has columns."""
-    columns = _columns([cell.box for row in rows for cell in row.cells])
-    return [_table_row(row, columns) for row in rows]
+Columns = list[tuple[int, int]]
+"""From left to right the stretches that cells cover, space between them."""
 
 
-def _columns(boxes: Sequence[Box]) -> list[tuple[int, int]]:
-    """From left to right the stretches that cells cover."""
-    columns: list[tuple[int, int]] = []
-    for left, right in sorted((box[0], box[2]) for box in boxes):
-        if columns and left < columns[-1][1]:
+def _tables_and_prose(rows: Sequence[_Row]) -> Iterator[tuple[Columns | None, Sequence[_Row]]]:
+    """The rows in order: those of a table with its columns, the others without."""
+    first = i = 0
+    while i < len(rows):
+        end, columns = _table(rows, i)
+        if columns:
+            yield None, rows[first:i]
+            yield columns, rows[i:end]
+            first = i = end
+        else:
+            i += 1
+    yield None, rows[first:]
+
+
+def _table(rows: Sequence[_Row], start: int) -> tuple[int, Columns]:
+    """Where the table ends that begins with this row, and its columns; none where none begins.
+
+    Its rows leave the same stripes free from top to bottom. A row with a single piece goes on with a cell.
+    """
+    columns = _columns(rows[start].pieces, [])
+    end = start + 1
+    while end < len(rows) and len(columns) > 1:
+        wider = _columns(rows[end].pieces, columns)
+        far = rows[end].box[1] - rows[end - 1].box[3] > WIDE_GAP * _height(rows[end].box)
+        if far or len(wider) < len(columns) or (end == start + 1 and len(rows[end].pieces) == 1):
+            break
+        columns = wider
+        end += 1
+    full = [row for row in rows[start:end] if len(row.pieces) > 1]
+    height = statistics.median(_height(row.box) for row in rows[start:end])
+    narrowest = min((right[0] - left[1] for left, right in pairwise(columns)), default=0)
+    enough = len(full) >= LEAST_ROWS or (len(full) > 1 and narrowest >= WIDE_GAP * height)
+    return (end, columns) if enough else (start, [])
+
+
+def _columns(pieces: Sequence[Line], known: Columns) -> Columns:
+    """What the known columns and these pieces cover together."""
+    least = CELL_GAP / 2 * min(_height(piece.box) for piece in pieces)
+    columns: Columns = []
+    for left, right in sorted([*known, *((piece.box[0], piece.box[2]) for piece in pieces)]):
+        if columns and left < columns[-1][1] + least:
             columns[-1] = (columns[-1][0], max(columns[-1][1], right))
         else:
             columns.append((left, right))
     return columns
 
 
-def _table_row(row: _Row, columns: Sequence[tuple[int, int]]) -> Line:
-    texts = [
-        " ".join(cell.text.replace("|", r"\|") for cell in row.cells if left <= cell.box[0] <= right)
-        for left, right in columns
-    ]
-    characters = sum(len(cell.text) for cell in row.cells)
-    confidence = sum(cell.confidence * len(cell.text) for cell in row.cells) / characters
-    return Line(f"| {' | '.join(texts)} |", row.box, confidence)
+def _table_lines(rows: Sequence[_Row], columns: Columns) -> list[Line]:
+    """A line a row, in Markdown, all with as many cells as the table has columns."""
+    gaps = [below.box[1] - above.box[3] for above, below in pairwise(rows)]
+    height = statistics.median(_height(row.box) for row in rows)
+    spaced = max(gaps) > NEXT_ROW * height
+    whole: list[list[Line]] = [list(rows[0].pieces)]
+    for row, gap in zip(rows[1:], gaps, strict=True):
+        if len(row.pieces) < len(columns) and (gap <= NEXT_ROW * height if spaced else len(row.pieces) == 1):
+            whole[-1].extend(row.pieces)
+        else:
+            whole.append(list(row.pieces))
+    return [_one(pieces, _markdown(pieces, columns)) for pieces in whole]
+
+
+def _markdown(pieces: Sequence[Line], columns: Columns) -> str:
+    cells = ["" for _ in columns]
+    for piece in pieces:
+        i = next(i for i, (_, right) in enumerate(columns) if piece.box[0] < right)
+        text = piece.text.replace("|", r"\|")
+        cells[i] = "".join((*_glued(cells[i], text), text)) if cells[i] else text
+    return f"| {' | '.join(cells)} |"
 
 
 # -- boxes ------------------------------------------------------------------------------------------------------------
@@ -293,7 +365,7 @@ def _shared(one: Box, other: Box) -> float:
     return common / min(_height(one), _height(other))
 
 
-def _overlap(one: Box, other: Box) -> bool:
-    """Whether one lies above the other rather than beside it."""
+def _above(one: Box, other: Box) -> bool:
+    """Whether one lies above the other or below it, rather than beside it."""
     common = min(one[2], other[2]) - max(one[0], other[0])
     return common > 0.5 * min(one[2] - one[0], other[2] - other[0])

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from engines.extraction import PageImage
 from engines.vision import Line, PageText, VisionIdentity
-from engines.vision.layout import WORD_GAP
+from engines.vision.layout import CELL_GAP
 from schemas.errors import Permanent
 from schemas.parameters import VisionConfig
 
@@ -92,7 +92,7 @@ def _lines(words: Sequence[tuple[Sequence[str], Line]]) -> Iterator[Line]:
         height = max(word.box[3] for word in line) - min(word.box[1] for word in line)
         part: list[Line] = []
         for word in line:
-            if part and word.box[0] - part[-1].box[2] > WORD_GAP * height:
+            if part and word.box[0] - part[-1].box[2] > CELL_GAP * height:
                 yield _joined(part)
                 part = []
             part.append(word)
