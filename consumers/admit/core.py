@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Final
 from urllib.parse import unquote, unquote_to_bytes
 from uuid import UUID
 
 from consumers.runtime.contract import Output, Refused
 from engines.extraction import Probe
+from engines.extraction.limits import MOST_BYTES, MOST_MEMBERS, too_many, too_much
+from engines.extraction.names import shortened
 from infra.ledger import DocumentState, JobState, JobView, NewDocument
 from infra.sources import is_hidden
 from infra.staging.names import RAW, STAGED, object_name
@@ -20,6 +23,13 @@ MAX_BYTES: Final = 256 * 1024 * 1024
 """Of one document."""
 MAX_DEPTH: Final = 8
 """Of archives within archives."""
+
+COSTLY: Final = frozenset({"document.costly", "document.crash"})
+COST_OF_REFUSAL: Final = MOST_BYTES // 16
+
+LONGEST_PATH: Final = 4096
+SHORTEST_NAME: Final = 64
+"""Bytes that a member's name is left, at least."""
 
 PIECE: Final = 16
 """References that are let in together: how far a window may be overshot."""
@@ -105,8 +115,21 @@ def check_route(probe: Probe) -> None:
 
 
 def member_path(container: str, member: str) -> str:
-    """Raises Permanent `source.path`, for one that is too long."""
-    return clean_path(f"{container}!/{member}")
+    """What a member is called as a document: `all.zip!/deep/a.txt`; its name is shortened where that is too long.
+
+    `member` is empty for what was merely compressed: `plan.csv.gz` holds `plan.csv`. Raises Permanent `source.path`
+    where the container's own path leaves no room for a name.
+    """
+    name = member or PurePosixPath(container).stem
+    left = LONGEST_PATH - len(f"{container}!/".encode())
+    if left < SHORTEST_NAME:
+        raise Permanent("source.path")
+    return clean_path(f"{container}!/{shortened(name, left)}")
+
+
+def told_path(container: str, member: str) -> str:
+    """As `member_path`, and never too long: for a ledger row that only tells of a member."""
+    return shortened(f"{container}!/{member or PurePosixPath(container).stem}", LONGEST_PATH)
 
 
 def is_document(member: str) -> bool:
@@ -115,6 +138,44 @@ def is_document(member: str) -> bool:
 
 
 # -- what becomes of a reference --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A document to be read: one that an event names, or a member that lies sealed in staging."""
+
+    reference: DocumentReference
+    depth: int = 0
+    """How many containers are around it."""
+
+    @property
+    def member(self) -> bool:
+        return self.depth > 0
+
+
+class Allowance:
+    """What may come out of one submitted document, with all that lies in it: as much as out of one archive. A document
+    that is refused for its cost uses some up, so that a hundred bombs in one archive do not cost a hundred times one.
+
+    An archive for which too little is left is refused; sent on its own, it has an allowance of its own.
+    """
+
+    def __init__(self) -> None:
+        self._members = MOST_MEMBERS
+        self._bytes = MOST_BYTES
+
+    def spend(self, content: bytes | Permanent) -> None:
+        """Raises Permanent `document.costly` where too little is left."""
+        self._members -= 1
+        self._bytes -= len(content) if isinstance(content, bytes) else 0
+        if self._members < 0:
+            raise too_many()
+        if self._bytes < 0:
+            raise too_much()
+
+    def charge(self, error: Permanent) -> None:
+        """For a document that was refused."""
+        self._bytes -= COST_OF_REFUSAL if error.code in COSTLY else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +188,6 @@ class Raw:
     object: str
     """Its staging name."""
     data: bytes = field(repr=False)
-    member: bool = False
-    """Whether it came out of an archive or mail."""
 
     def reference(self) -> DocumentReference:
         """Names the sealed bytes: how a member is submitted on its own, should it be refused."""

@@ -6,16 +6,17 @@ fills the window no further than one of a single document. What does not fit is 
 
 import asyncio
 import hashlib
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final, cast
 from uuid import UUID
 
 from consumers.admit import core
-from consumers.admit.core import Raw, Verdict
-from consumers.admit.raw import Fetcher
+from consumers.admit.core import Raw, Verdict, Waiting
+from consumers.admit.raw import Fetcher, Room
 from consumers.admit.window import Window
 from consumers.runtime.contract import Done, Failed, Handle, Held, Outcome, Piece, Ports, Received, piece_id
 from engines.extraction import Probe
@@ -96,6 +97,12 @@ def _done(received: Received[Message], verdicts: Sequence[Verdict]) -> Done:
     )
 
 
+def _check_key(error: Permanent) -> None:
+    """Raises `error` if the job is being erased: that is the event's end, not the document's fault."""
+    if error.code.startswith("key."):
+        raise error
+
+
 @dataclass(frozen=True, slots=True)
 class _Submission:
     """One event of one job: turns its references into verdicts."""
@@ -128,31 +135,37 @@ class _Submission:
         return list(chain.from_iterable(cast(list[list[Verdict]], results)))
 
     async def _of_reference(self, reference: DocumentReference, slots: asyncio.Semaphore) -> list[Verdict]:
-        async with slots, AsyncExitStack() as exits:
-            try:
-                raw = await self.fetcher.fetch(
-                    reference, job=self.job, key=self.key, customer=self.customer, exits=exits
-                )
-            except Permanent as error:
-                unread = document_id(self.key, reference.path, reference.sha256 or "")
-                return [self._refused(unread, reference, error)]
-            return await self._of_document(raw, reference, depth=0)
-
-    async def _of_document(self, raw: Raw, reference: DocumentReference, depth: int) -> list[Verdict]:
-        try:
-            found = await self._probed(raw)
-            inside = await self._opened(raw, found, depth)
-        except Permanent as error:
-            return [self._refused(raw.id, reference, error, member=raw.member)]
-        verdicts = [self._expanded(raw) if found.route == "archive" else self._admitted(raw, found)]
-        for path, data in inside:
-            verdicts += await self._of_member(path, data, depth + 1)
+        """Those of the document that it names and of all that lies in it: the members of one archive before those of
+        the archives among them. Each is read from staging when its turn comes, so that memory holds one at a time."""
+        verdicts: list[Verdict] = []
+        async with slots:
+            allowance = core.Allowance()
+            waiting = deque([Waiting(reference)])
+            while waiting:
+                one = waiting.popleft()
+                async with self.fetcher.room() as room:
+                    found, inside = await self._of_document(one, allowance, room)
+                verdicts += found
+                waiting += inside
         return verdicts
 
-    async def _of_member(self, path: str, data: bytes, depth: int) -> list[Verdict]:
-        sha256 = hashlib.sha256(data).hexdigest()
-        raw = await self.fetcher.seal(path, data, sha256, job=self.job, key=self.key, member=True)
-        return await self._of_document(raw, raw.reference(), depth)
+    async def _of_document(
+        self, one: Waiting, allowance: core.Allowance, room: Room
+    ) -> tuple[list[Verdict], list[Waiting]]:
+        """Its verdict, with those of members that cannot be read, and the members that can."""
+        try:
+            raw = await self.fetcher.fetch(one.reference, job=self.job, key=self.key, customer=self.customer, room=room)
+        except Permanent as error:
+            unread = document_id(self.key, one.reference.path, one.reference.sha256 or "")
+            return [self._refused(unread, one, error)], []
+        try:
+            found = await self._probed(raw)
+            unreadable, inside = await self._opened(raw, found, one.depth, allowance, room)
+        except Permanent as error:
+            allowance.charge(error)
+            return [self._refused(raw.id, one, error)], []
+        verdict = self._expanded(raw, one) if found.route == "archive" else self._admitted(raw, found, one)
+        return [verdict, *unreadable], inside
 
     async def _probed(self, raw: Raw) -> Probe:
         if not raw.data:
@@ -161,31 +174,58 @@ class _Submission:
         core.check_route(found)
         return found
 
-    async def _opened(self, raw: Raw, found: Probe, depth: int) -> list[tuple[str, bytes]]:
-        """The members of an archive or mail, by their paths as documents; none of anything else."""
+    async def _opened(
+        self, raw: Raw, found: Probe, depth: int, allowance: core.Allowance, room: Room
+    ) -> tuple[list[Verdict], list[Waiting]]:
+        """What came out of an archive or mail, sealed as it came; nothing of anything else. The container is read to
+        its end before a member of it counts: one that breaks off is refused whole."""
+        unreadable: list[Verdict] = []
+        inside: list[Waiting] = []
         if found.route not in core.CONTAINER_ROUTES:
-            return []
-        inside = [member async for member in self.ports.parsers.members(self.job, raw.data, found.media_type)]
-        if inside and depth == core.MAX_DEPTH:
-            raise Permanent("document.nested", limit=core.MAX_DEPTH)
-        wanted = [(name, data) for name, data in inside if found.route == "mail" or core.is_document(name)]
-        return [(core.member_path(raw.path, name), data) for name, data in wanted]
+            return unreadable, inside
+        if found.route == "archive":
+            await room.take()  # a small archive may hold large members
+        async with aclosing(self.ports.parsers.members(self.job, raw.data, found.media_type)) as members:
+            async for name, content in members:
+                if depth == core.MAX_DEPTH:
+                    raise Permanent("document.nested", limit=core.MAX_DEPTH)
+                if found.route == "archive" and not core.is_document(name):
+                    continue
+                allowance.spend(content)
+                try:
+                    inside.append(await self._sealed(core.member_path(raw.path, name), content, depth + 1))
+                except Permanent as error:
+                    unreadable.append(self._unreadable(raw, name, error))
+        return unreadable, inside
+
+    async def _sealed(self, path: str, content: bytes | Permanent, depth: int) -> Waiting:
+        """Raises what `content` is, where it could not be read."""
+        if isinstance(content, Permanent):
+            raise content
+        sha256 = hashlib.sha256(content).hexdigest()
+        raw = await self.fetcher.seal(path, content, sha256, job=self.job, key=self.key)
+        return Waiting(raw.reference(), depth)
 
     # -- the three verdicts -------------------------------------------------------------------------------------------
 
-    def _admitted(self, raw: Raw, found: Probe) -> Verdict:
-        return Verdict(self._new(raw.id, raw.path, member=raw.member), output=raw.admitted(found.media_type))
+    def _admitted(self, raw: Raw, found: Probe, one: Waiting) -> Verdict:
+        return Verdict(self._new(raw.id, raw.path, member=one.member), output=raw.admitted(found.media_type))
 
-    def _expanded(self, raw: Raw) -> Verdict:
-        return Verdict(self._new(raw.id, raw.path, DocumentState.EXPANDED, member=raw.member))
+    def _expanded(self, raw: Raw, one: Waiting) -> Verdict:
+        return Verdict(self._new(raw.id, raw.path, DocumentState.EXPANDED, member=one.member))
 
-    def _refused(
-        self, document: str, reference: DocumentReference, error: Permanent, *, member: bool = False
-    ) -> Verdict:
-        if error.code.startswith("key."):
-            raise error  # the job is being erased: that is the event's end, not the document's fault
-        failed = self._new(document, reference.path, DocumentState.FAILED, error.code, member=member)
-        return Verdict(failed, refused=core.refusal(self.event, reference, error, document))
+    def _refused(self, document: str, one: Waiting, error: Permanent) -> Verdict:
+        _check_key(error)
+        failed = self._new(document, one.reference.path, DocumentState.FAILED, error.code, member=one.member)
+        return Verdict(failed, refused=core.refusal(self.event, one.reference, error, document))
+
+    def _unreadable(self, container: Raw, name: str, error: Permanent) -> Verdict:
+        """Of a member that has no bytes which could be submitted: its dead letter names the container."""
+        _check_key(error)
+        path = core.told_path(container.path, name)
+        document = document_id(self.key, path, "")
+        failed = self._new(document, path, DocumentState.FAILED, error.code, member=True)
+        return Verdict(failed, refused=core.refusal(self.event, container.reference(), error, document))
 
     def _new(
         self,

@@ -7,7 +7,6 @@ from email.parser import BytesParser
 from typing import Final
 
 from engines.extraction import Member
-from engines.extraction.html import read as read_html
 from engines.extraction.limits import MOST_OF_ONE, Tally, too_large
 from engines.extraction.names import Names
 from engines.extraction.reading import Piece, Reading, clean
@@ -72,6 +71,8 @@ def _text(mail: EmailMessage) -> str:
     except (LookupError, ValueError, AttributeError):
         raise Permanent("document.broken", kind=MAIL) from None
     if part.get_content_type() == "text/html":
+        from engines.extraction.html import read as read_html  # which attachments need not
+
         return "\n\n".join(piece.text for piece in read_html(content.encode(errors="replace"), "text/html").pieces)
     return str(content)
 

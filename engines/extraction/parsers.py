@@ -6,7 +6,7 @@ measuring what the sandbox costs.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Final, Protocol, TypeVar
 from uuid import UUID
 
@@ -28,7 +28,7 @@ class Parsers(Protocol):
     async def probe(self, job: UUID, data: bytes, path: str) -> Probe:
         """As `extraction.probe`."""
 
-    def members(self, job: UUID, data: bytes, media_type: str) -> AsyncIterator[Member]:
+    def members(self, job: UUID, data: bytes, media_type: str) -> AsyncGenerator[Member, None]:
         """As `extraction.members`, one at a time. Closing the iterator ends the reading."""
 
     async def extract(self, job: UUID, data: bytes, media_type: str) -> Extracted:
@@ -37,7 +37,7 @@ class Parsers(Protocol):
     async def readable(self, job: UUID, data: bytes, media_type: str) -> Reading:
         """As `extraction.readable`."""
 
-    def pictures(self, job: UUID, data: bytes, media_type: str, *, dpi: int) -> AsyncIterator[PageImage]:
+    def pictures(self, job: UUID, data: bytes, media_type: str, *, dpi: int) -> AsyncGenerator[PageImage, None]:
         """As `extraction.pictures`, one at a time. Closing the iterator ends the drawing."""
 
 
@@ -47,7 +47,7 @@ class InProcess:
     async def probe(self, job: UUID, data: bytes, path: str) -> Probe:
         return await asyncio.to_thread(extraction.probe, data, path)
 
-    async def members(self, job: UUID, data: bytes, media_type: str) -> AsyncIterator[Member]:
+    async def members(self, job: UUID, data: bytes, media_type: str) -> AsyncGenerator[Member, None]:
         async for member in _stepwise(extraction.members(data, media_type)):
             yield member
 
@@ -57,12 +57,12 @@ class InProcess:
     async def readable(self, job: UUID, data: bytes, media_type: str) -> Reading:
         return await asyncio.to_thread(extraction.readable, data, media_type)
 
-    async def pictures(self, job: UUID, data: bytes, media_type: str, *, dpi: int) -> AsyncIterator[PageImage]:
+    async def pictures(self, job: UUID, data: bytes, media_type: str, *, dpi: int) -> AsyncGenerator[PageImage, None]:
         async for picture in _stepwise(extraction.pictures(data, media_type, dpi=dpi)):
             yield picture
 
 
-async def _stepwise(iterator: Iterator[T]) -> AsyncIterator[T]:
+async def _stepwise(iterator: Iterator[T]) -> AsyncGenerator[T, None]:
     """Each next one is made in a thread."""
     while (item := await asyncio.to_thread(next, iterator, _END)) is not _END:
         yield item  # type: ignore[misc]

@@ -133,14 +133,15 @@ def _zip_probe(data: bytes) -> Probe:
             infos = archive.infolist()
             names = {info.filename for info in infos}
             if "mimetype" in names:  # OpenDocument and EPUB say what they are
-                declared = archive.read("mimetype")[:200].decode("ascii", errors="replace").strip()
+                with archive.open("mimetype") as stream:  # which may be a bomb
+                    declared = stream.read(200).decode("ascii", errors="replace").strip()
                 return Probe(declared, _route(declared))
     except Exception:  # a broken archive is told by whoever opens it
         return Probe("application/zip", "archive")
     for name, media_type in _ZIP_FOLDERS.items():
         if name in names:
             return Probe(media_type, "text")
-    encrypted = any(info.flag_bits & 1 for info in infos)
+    encrypted = all(info.flag_bits & 1 for info in infos if not info.is_dir()) and bool(names)
     return Probe("application/zip", "encrypted" if encrypted else "archive")
 
 
@@ -148,6 +149,6 @@ def _tar_probe(data: bytes, media_type: str) -> Probe:
     try:
         with tarfile.open(fileobj=BytesIO(data), mode="r:*") as archive:
             archive.next()
-    except Exception:
-        return Probe(media_type, "unsupported")
+    except Exception:  # a single file, compressed; or a broken one, as whoever opens it tells
+        return Probe(media_type, "archive")
     return Probe("application/x-tar", "archive")

@@ -1,8 +1,10 @@
 import asyncio
+import gzip
 import hashlib
 import io
 import tarfile
 import zipfile
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from email.message import EmailMessage
 from pathlib import Path
@@ -13,6 +15,8 @@ import pytest
 from consumers.admit import stage
 from consumers.admit.core import MAX_DEPTH, PIECE, number_of, pieces
 from consumers.runtime.contract import Done, Failed, Handle, Held, Outcome, Output, Piece, Received
+from engines.extraction import Member
+from engines.extraction.parsers import InProcess
 from infra import ledger
 from infra.ledger import DocumentState, NewDocument
 from infra.parameters import Customer
@@ -24,6 +28,7 @@ from schemas.errors import Permanent, Retryable
 from schemas.ids import document_id, job_id
 from schemas.messages import DocumentAdmitted, DocumentReference, DocumentsSubmitted, Manifest
 from schemas.parameters import EmbeddingConfig, InstallationParameters
+from tests.engines.samples import tarred
 from tests.entrance import NOW, Entrance
 from tests.remembered import remember_version
 
@@ -368,6 +373,104 @@ async def test_a_mail_is_a_document_and_so_are_its_attachments(tmp_path: Path) -
     outcome = await done(entrance, event(reference))
     assert await states(entrance, outcome.documents) == {"a.eml": ("open", False), "a.eml!/lease.txt": ("open", True)}
     assert [admitted(output).document.media_type for output in outcome.outputs] == ["message/rfc822", "text/plain"]
+
+
+async def test_a_member_that_cannot_be_read_keeps_none_of_the_others(tmp_path: Path) -> None:
+    entrance = await Entrance(tmp_path).with_customer()
+    packed = zipped(**{"a.txt": "text a", "b.txt": "text b", "c.txt": "text c"}).replace(b"text b", b"TEXT B")
+    reference = DocumentReference(path="all.zip", uri=entrance.write("all.zip", packed))
+    outcome = await done(entrance, event(reference, manifest=1))
+    assert await states(entrance, outcome.documents) == {
+        "all.zip": ("expanded", False),
+        "all.zip!/a.txt": ("open", True),
+        "all.zip!/b.txt": ("document.broken", True),
+        "all.zip!/c.txt": ("open", True),
+    }
+    (refused,) = outcome.refused
+    failed = next(one for one in outcome.documents if one.state is DocumentState.FAILED)
+    assert refused.document == failed.id
+    assert isinstance(refused.message, DocumentsSubmitted)
+    (again,) = refused.message.documents
+    retried = await done(entrance, event(again))  # sent back, it tells the same, and lets in what is in already
+    assert {one.id for one in retried.documents} == {one.id for one in outcome.documents}
+    assert [output.identity for output in retried.outputs] == [output.identity for output in outcome.outputs]
+
+
+async def test_a_name_that_leads_elsewhere_is_made_safe(tmp_path: Path) -> None:
+    entrance = await Entrance(tmp_path).with_customer()
+    packed = zipped(**{"../../etc/passwd": "text a", "/etc/passwd": "text b", "a\n\u202eb": "text c", "n" * 4096: "d"})
+    reference = DocumentReference(path="all.zip", uri=entrance.write("all.zip", packed))
+    outcome = await done(entrance, event(reference))
+    assert outcome.refused == ()
+    paths = [admitted(output).document.path for output in outcome.outputs]
+    assert paths[:3] == ["all.zip!/etc/passwd", "all.zip!/etc/2-passwd", "all.zip!/a\ufffd\ufffdb"]
+    assert len(paths[3]) < 1100
+
+
+async def test_a_name_that_does_not_fit_beside_its_archives_is_a_dead_letter(tmp_path: Path) -> None:
+    entrance = await Entrance(tmp_path).with_customer()
+    path = "a" * 4090 + ".zip"
+    reference = DocumentReference(path=path, uri=entrance.write("all.zip", zipped(**{"a.txt": "1", "b.txt": "2"})))
+    outcome = await done(entrance, event(reference))
+    assert [refused.error.code for refused in outcome.refused] == ["source.path", "source.path"]
+    assert sorted(one.state for one in outcome.documents) == ["expanded", "failed", "failed"]
+
+
+async def test_a_compressed_file_is_called_as_it_was(tmp_path: Path) -> None:
+    entrance = await Entrance(tmp_path).with_customer()
+    uri = entrance.write("plan.csv.gz", gzip.compress(b"lot;pieces\nVS55;120\n"))
+    outcome = await done(entrance, event(DocumentReference(path="plan.csv.gz", uri=uri)))
+    assert await states(entrance, outcome.documents) == {
+        "plan.csv.gz": ("expanded", False),
+        "plan.csv.gz!/plan.csv": ("open", True),
+    }
+    assert admitted(outcome.outputs[0]).document.media_type == "text/csv"
+
+
+async def test_an_archive_that_breaks_off_lets_nothing_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engines.extraction.limits.MOST_MEMBERS", 2)
+    entrance = await Entrance(tmp_path).with_customer()
+    packed = tarred({f"{number}.txt": b"text" for number in range(3)})
+    outcome = await done(entrance, event(DocumentReference(path="all.tar", uri=entrance.write("all.tar", packed))))
+    assert outcome.outputs == ()
+    assert await states(entrance, outcome.documents) == {"all.tar": ("document.costly", False)}
+
+
+async def test_what_lies_in_one_document_shares_an_allowance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consumers.admit.core.MOST_MEMBERS", 5)
+    entrance = await Entrance(tmp_path).with_customer()
+    inner = {f"{number}.zip": zipped(**{"a.txt": f"a {number}", "b.txt": f"b {number}"}) for number in (1, 2)}
+    uri = entrance.write("all.zip", zipped(**inner, **{"c.txt": "c"}))
+    outcome = await done(entrance, event(DocumentReference(path="all.zip", uri=uri)))
+    assert await states(entrance, outcome.documents) == {
+        "all.zip": ("expanded", False),
+        "all.zip!/1.zip": ("expanded", True),
+        "all.zip!/1.zip!/a.txt": ("open", True),
+        "all.zip!/1.zip!/b.txt": ("open", True),
+        "all.zip!/2.zip": ("document.costly", True),
+        "all.zip!/c.txt": ("open", True),
+    }
+    (refused,) = outcome.refused
+    assert isinstance(refused.message, DocumentsSubmitted)
+    alone = await done(entrance, event(*refused.message.documents))  # then it has one of its own
+    assert len(alone.outputs) == 2
+
+
+async def test_members_are_held_one_at_a_time(tmp_path: Path) -> None:
+    """None before the next is asked for, whatever an archive holds."""
+    entrance = await Entrance(tmp_path).with_customer()
+    sealed_before: list[int] = []
+
+    class Watched(InProcess):
+        async def members(self, job: UUID, data: bytes, media_type: str) -> AsyncGenerator[Member, None]:
+            async for member in super().members(job, data, media_type):
+                sealed_before.append(len(entrance.staging.objects))
+                yield member
+
+    uri = entrance.write("all.zip", zipped(**{f"{number}.txt": f"text {number}" for number in range(4)}))
+    ports = replace(entrance.ports, parsers=Watched())
+    await answers(stage(ports), event(DocumentReference(path="all.zip", uri=uri)))
+    assert sealed_before == [1, 2, 3, 4]
 
 
 # -- the job ----------------------------------------------------------------------------------------------------------

@@ -2,10 +2,20 @@ from uuid import UUID
 
 import pytest
 
-from consumers.admit.core import check_route, is_document, member_path, root_above, staged_name
+from consumers.admit.core import (
+    COST_OF_REFUSAL,
+    Allowance,
+    check_route,
+    is_document,
+    member_path,
+    root_above,
+    staged_name,
+    told_path,
+)
 from engines.extraction import Probe
+from engines.extraction.limits import MOST_BYTES, MOST_MEMBERS
 from schemas.errors import Permanent
-from schemas.ids import document_id
+from schemas.ids import clean_path, document_id
 from schemas.messages import DocumentReference
 
 JOB, KEY = UUID(int=1), b"k" * 32
@@ -118,6 +128,37 @@ def test_hidden_members_are_no_documents(member: str, counts: bool) -> None:
 
 def test_a_members_path_names_its_archive() -> None:
     assert member_path("deep/a.zip", "b/c.txt") == "deep/a.zip!/b/c.txt"
+    assert member_path("deep/plan.csv.gz", "") == "deep/plan.csv.gz!/plan.csv"
+    assert told_path("a.zip", "b.txt") == "a.zip!/b.txt"
+
+
+def test_a_members_name_is_shortened_to_fit_beside_its_archives() -> None:
+    long, other = (member_path("a" * 3500, "b" * 700 + end) for end in ("1.txt", "2.txt"))
+    assert len(long) == len(other) == 4096
+    assert long != other
+    assert long.endswith(".txt")
+    for path in (long, other, told_path("a" * 4090, "b")):
+        assert clean_path(path) == path
     with pytest.raises(Permanent) as caught:
-        member_path("a" * 4000, "b" * 200)
+        member_path("a" * 4050, "b")
     assert caught.value.code == "source.path"
+
+
+def test_an_allowance_is_for_all_that_lies_in_one_document() -> None:
+    allowance = Allowance()
+    for _ in range(MOST_MEMBERS):
+        allowance.spend(b"")
+    with pytest.raises(Permanent) as caught:
+        allowance.spend(b"")
+    assert caught.value.code == "document.costly"
+
+
+def test_a_bomb_uses_some_of_the_allowance_and_another_refusal_none() -> None:
+    allowance = Allowance()
+    for _ in range(MOST_BYTES // COST_OF_REFUSAL):
+        allowance.charge(Permanent("document.encrypted"))
+        allowance.spend(b"")
+        allowance.charge(Permanent("document.crash", kind="a picture"))
+    with pytest.raises(Permanent) as caught:
+        allowance.spend(b"1")
+    assert caught.value.code == "document.costly"

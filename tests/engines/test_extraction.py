@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.extraction import Extracted, extract, members, probe
+from engines.extraction import Extracted, extract, probe
 from engines.extraction.reading import clean
 from schemas.errors import Permanent
 from tests.engines import samples
@@ -160,7 +160,6 @@ def test_mail() -> None:
         "Subject: Lieferplan f\u00fcr VS-55\nFrom: Radka Zemanova <radka@velmora.example>\n"
     )
     assert "Der Plan liegt bei. Gr\u00fc\u00dfe" in extracted.text
-    assert members(samples.MAIL, "message/rfc822") == [("2-plan.csv", b"a,b"), ("plan.csv", b"lot,pieces\nVS55,120\n")]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
@@ -206,39 +205,6 @@ def test_refuses_what_it_cannot_read(data: bytes, media_type: str, code: str) ->
     with pytest.raises(Permanent) as refusal:
         extract(data, media_type)
     assert refusal.value.code == code
-
-
-FILES = {"b/\u00e4.txt": b"2", "a.txt": b"1", "b/a.txt": b"3"}
-
-
-@pytest.mark.parametrize(
-    ("data", "media_type"),
-    [
-        (samples.zipped({**FILES, "b/": b""}), "application/zip"),
-        (samples.tarred(FILES), "application/x-tar"),
-        (samples.tarred({f"./{name}": content for name, content in FILES.items()}, mode="w:xz"), "application/x-tar"),
-    ],
-    ids=["zip", "tar", "tar.xz"],
-)
-def test_members_come_in_order_of_their_paths(data: bytes, media_type: str) -> None:
-    assert members(data, media_type) == [("a.txt", b"1"), ("b/a.txt", b"3"), ("b/\u00e4.txt", b"2")]
-
-
-@pytest.mark.parametrize("name", ["../a.txt", "/etc/passwd", "a/../../b", "..\\a.txt"])
-@pytest.mark.parametrize(
-    ("make", "media_type"), [(samples.zipped, "application/zip"), (samples.tarred, "application/x-tar")]
-)
-def test_refuses_members_that_would_leave_the_archive(name: str, make, media_type: str) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(Permanent) as refusal:
-        members(make({name: b"x"}), media_type)
-    assert refusal.value.code == "source.path"
-
-
-@pytest.mark.parametrize("media_type", ["application/zip", "application/x-tar"])
-def test_a_broken_archive_is_refused(media_type: str) -> None:
-    with pytest.raises(Permanent) as refusal:
-        members(samples.zipped(FILES)[:40], media_type)
-    assert refusal.value.code == "document.broken"
 
 
 CREATED, CHANGED = b"<< /CreationDate (D:20240102030405+01'00') ", b"/ModDate (D:20250304050607Z) "

@@ -32,7 +32,7 @@ OFFICE = "application/vnd.openxmlformats-officedocument."
         (samples.zipped({"a.txt": b"x"}), "lying.docx", "application/zip", "archive"),
         (samples.tarred({"a.txt": b"x"}), "a.tar", "application/x-tar", "archive"),
         (samples.tarred({"a.txt": b"x"}, mode="w:gz"), "a.tgz", "application/x-tar", "archive"),
-        (b"\x1f\x8b\x08\x00no tar", "a.gz", "application/gzip", "unsupported"),
+        (b"\x1f\x8b\x08\x00no tar", "a.gz", "application/gzip", "archive"),
         (b"\x89PNG\r\n\x1a\n....", "a.txt", "image/png", "ocr"),
         (b"\xff\xd8\xff\xe0", "a", "image/jpeg", "ocr"),
         (b"\x00\x01\x02\x03", "a.txt", "application/octet-stream", "unsupported"),
