@@ -1,6 +1,6 @@
 """The `admit` stage: the entrance. What customers submit becomes documents that the flow can trust.
 
-    ingest (DocumentsSubmitted)  ->  fetch, check, seal, probe, expand  ->  chunk-ready (DocumentAdmitted)
+    ingest (DocumentsSubmitted)  ->  fetch, check, seal, probe, expand  ->  chunk-ready, ocr-ready (DocumentAdmitted)
 
 - `core` decides what may be read and where a document goes; it is pure;
 - `raw` fetches the bytes that a reference names, and seals what is not sealed yet;

@@ -35,6 +35,8 @@ PIECE: Final = 16
 """References that are let in together: how far a window may be overshot."""
 
 CONTAINER_ROUTES: Final = frozenset({"archive", "mail"})
+READY: Final = {"text": "chunk-ready", "mail": "chunk-ready", "ocr": "ocr-ready"}
+"""The topic that a document goes to, by its probe's route."""
 TAKES_DOCUMENTS: Final = frozenset({JobState.OPEN, JobState.PROCESSING})
 
 
@@ -103,9 +105,8 @@ def _as_read(uri: str) -> bytes:
 
 
 def check_route(probe: Probe) -> None:
-    """Raises Permanent `document.needs-ocr`, `document.encrypted` or `document.type` for what stays outside."""
+    """Raises Permanent `document.encrypted` or `document.type` for what stays outside."""
     refusals = {
-        "ocr": ("document.needs-ocr", {"kind": probe.media_type}),
         "encrypted": ("document.encrypted", {}),
         "unsupported": ("document.type", {"kind": probe.media_type}),
     }
@@ -193,10 +194,13 @@ class Raw:
         """Names the sealed bytes: how a member is submitted on its own, should it be refused."""
         return DocumentReference(path=self.path, uri=STAGED + self.object, sha256=self.sha256, size=len(self.data))
 
-    def admitted(self, media_type: str) -> Output:
+    def admitted(self, probe: Probe) -> Output:
         """The message that lets it in. The same document in two events is one message."""
-        document = Document(id=self.id, path=self.path, sha256=self.sha256, media_type=media_type, size=len(self.data))
-        return Output(DocumentAdmitted(document=document, object=self.object), self.id, identity=UUID(self.id))
+        document = Document(
+            id=self.id, path=self.path, sha256=self.sha256, media_type=probe.media_type, size=len(self.data)
+        )
+        message = DocumentAdmitted(document=document, object=self.object)
+        return Output(message, self.id, topic=READY[probe.route], identity=UUID(self.id))
 
 
 @dataclass(frozen=True, slots=True)

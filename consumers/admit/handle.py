@@ -209,7 +209,7 @@ class _Submission:
     # -- the three verdicts -------------------------------------------------------------------------------------------
 
     def _admitted(self, raw: Raw, found: Probe, one: Waiting) -> Verdict:
-        return Verdict(self._new(raw.id, raw.path, member=one.member), output=raw.admitted(found.media_type))
+        return Verdict(self._new(raw.id, raw.path, member=one.member), output=raw.admitted(found))
 
     def _expanded(self, raw: Raw, one: Waiting) -> Verdict:
         return Verdict(self._new(raw.id, raw.path, DocumentState.EXPANDED, member=one.member))
