@@ -20,8 +20,8 @@ CELL_GAP: Final = 0.6
 WIDE_GAP: Final = 1.5
 """Of a line's height: so far apart two rows are enough to make a table; else it takes LEAST_ROWS."""
 LEAST_ROWS: Final = 3
-NEXT_ROW: Final = 0.35
-"""Of a line's height, between a table's rows, where the lines of one cell are closer."""
+NEXT_LINE: Final = 0.7
+"""Of the usual space between a table's rows: the lines of one cell are closer."""
 PROSE: Final = 22
 """Characters of a line that may belong to a column of text; the cells of a table are mostly shorter."""
 COLUMN_LINES: Final = 3
@@ -206,24 +206,54 @@ class _Row:
 def _paragraphs(block: list[Line]) -> Iterator[list[Line]]:
     """The block's paragraphs, from top to bottom; a table is one."""
     rows = _rows(block)
-    gap = _usual_gap(rows)
-    right = max(row.box[2] for row in rows)
-    prose: list[Line] = []
+    usual = _Usual.of(rows)
     for table, some in _tables_and_prose(rows):
         if table is not None:
-            if prose:
-                yield prose
-            prose = []
             yield _table_lines(some, table)
             continue
-        for row in some:
-            line = row.line()
-            if prose and _parted(prose[-1], line, gap, right):
-                yield prose
-                prose = []
-            prose.append(line)
-    if prose:
-        yield prose
+        part: list[Line] = []
+        for line in (row.line() for row in some):
+            if part and usual.parted(part[-1], line):
+                yield part
+                part = []
+            part.append(line)
+        if part:
+            yield part
+
+
+@dataclass(frozen=True, slots=True)
+class _Usual:
+    """What is usual in a block, in pixels."""
+
+    height: float
+    """Of a line."""
+    gap: float
+    """Between two lines."""
+    right: int
+    """Where the longest line ends."""
+
+    @classmethod
+    def of(cls, rows: Sequence[_Row]) -> "_Usual":
+        boxes = [row.box for row in rows]
+        gaps = [max(0, below[1] - above[3]) for above, below in pairwise(boxes)]
+        return cls(
+            height=statistics.median(map(_height, boxes)),
+            gap=statistics.median(gaps) if gaps else 0.0,
+            right=max(box[2] for box in boxes),
+        )
+
+    def parted(self, above: Line, below: Line) -> bool:
+        """Whether a paragraph ends between two lines: the space is wider than usual, the letters are of another size,
+        or the line above ends although the next word had found room on it."""
+        space = below.box[1] - above.box[3] - self.gap
+        if _WORD_CUT.search(above.text) and below.text[0].islower() and space < self.height:
+            return False
+        if space > PARAGRAPH_GAP * self.height:
+            return True
+        small, large = sorted((_height(above.box), _height(below.box)))
+        if large > OTHER_SIZE * small and min(len(above.text), len(below.text)) >= SIZED:
+            return True
+        return self.right - above.box[2] > _first_word(below) + self.height
 
 
 def _rows(block: list[Line]) -> list[_Row]:
@@ -241,25 +271,6 @@ def _one(pieces: Sequence[Line], text: str) -> Line:
     characters = sum(len(piece.text) for piece in pieces)
     confidence = sum(piece.confidence * len(piece.text) for piece in pieces) / characters
     return Line(text, _around([piece.box for piece in pieces]), round(confidence, 4))
-
-
-def _usual_gap(rows: Sequence[_Row]) -> float:
-    gaps = [max(0, below.box[1] - above.box[3]) for above, below in pairwise(rows)]
-    return statistics.median(gaps) if gaps else 0.0
-
-
-def _parted(above: Line, below: Line, gap: float, right: int) -> bool:
-    """Whether a paragraph ends between two lines: the space is wider than usual, the letters are of another size, or
-    the line above ends although the next word had found room on it."""
-    small, large = sorted((_height(above.box), _height(below.box)))
-    space = below.box[1] - above.box[3]
-    if _WORD_CUT.search(above.text) and below.text[0].islower() and space < small + gap:
-        return False
-    if space > gap + PARAGRAPH_GAP * small:
-        return True
-    if large > OTHER_SIZE * small and min(len(above.text), len(below.text)) >= SIZED:
-        return True
-    return right - above.box[2] > _first_word(below) + small
 
 
 def _first_word(line: Line) -> float:
@@ -295,17 +306,31 @@ def _table(rows: Sequence[_Row], start: int) -> tuple[int, Columns]:
     columns = _columns(rows[start].pieces, [])
     end = start + 1
     while end < len(rows) and len(columns) > 1:
-        wider = _columns(rows[end].pieces, columns)
-        far = rows[end].box[1] - rows[end - 1].box[3] > WIDE_GAP * _height(rows[end].box)
-        if far or len(wider) < len(columns) or (end == start + 1 and len(rows[end].pieces) == 1):
+        row = rows[end]
+        wider = _columns(row.pieces, columns)
+        if len(wider) < (len(columns) if len(row.pieces) == 1 else 2):
+            break
+        if row.box[1] - rows[end - 1].box[3] > WIDE_GAP * _height(row.box):
             break
         columns = wider
         end += 1
-    full = [row for row in rows[start:end] if len(row.pieces) > 1]
-    height = statistics.median(_height(row.box) for row in rows[start:end])
+    while end > start and len(rows[end - 1].pieces) == 1 and not _goes_on(rows, end - 1):
+        end -= 1
+    columns = _supported(columns, rows[start:end])
+    height = statistics.median(_height(row.box) for row in rows[start : end + 1])
     narrowest = min((right[0] - left[1] for left, right in pairwise(columns)), default=0)
-    enough = len(full) >= LEAST_ROWS or (len(full) > 1 and narrowest >= WIDE_GAP * height)
-    return (end, columns) if enough else (start, [])
+    full = sum(len(row.pieces) > 1 for row in rows[start:end])
+    enough = full >= LEAST_ROWS or (full > 1 and narrowest >= WIDE_GAP * height)
+    return (end, columns) if enough and len(columns) > 1 else (start, [])
+
+
+def _goes_on(rows: Sequence[_Row], i: int) -> bool:
+    """Whether the row is closer to the one above than that is to the one before it."""
+    return i >= 2 and _gap(rows[i - 1], rows[i]) < NEXT_LINE * _gap(rows[i - 2], rows[i - 1])
+
+
+def _gap(above: _Row, below: _Row) -> int:
+    return below.box[1] - above.box[3]
 
 
 def _columns(pieces: Sequence[Line], known: Columns) -> Columns:
@@ -320,17 +345,28 @@ def _columns(pieces: Sequence[Line], known: Columns) -> Columns:
     return columns
 
 
+def _supported(columns: Columns, rows: Sequence[_Row]) -> Columns:
+    """Without columns that a single row has: wide spaces between the words of the cell on their left."""
+    kept: Columns = []
+    for left, right in columns:
+        having = sum(any(left <= piece.box[0] < right for piece in row.pieces) for row in rows)
+        if kept and having == 1 and len(rows) >= LEAST_ROWS:
+            kept[-1] = (kept[-1][0], right)
+        else:
+            kept.append((left, right))
+    return kept
+
+
 def _table_lines(rows: Sequence[_Row], columns: Columns) -> list[Line]:
     """A line a row, in Markdown, all with as many cells as the table has columns."""
-    gaps = [below.box[1] - above.box[3] for above, below in pairwise(rows)]
-    height = statistics.median(_height(row.box) for row in rows)
-    spaced = max(gaps) > NEXT_ROW * height
+    between = [_gap(above, below) for above, below in pairwise(rows) if len(below.pieces) >= len(columns)]
+    usual = statistics.median(between) if between else 0
     whole: list[list[Line]] = [list(rows[0].pieces)]
-    for row, gap in zip(rows[1:], gaps, strict=True):
-        if len(row.pieces) < len(columns) and (gap <= NEXT_ROW * height if spaced else len(row.pieces) == 1):
-            whole[-1].extend(row.pieces)
+    for above, below in pairwise(rows):
+        if len(below.pieces) < len(columns) and _gap(above, below) < NEXT_LINE * usual:
+            whole[-1].extend(below.pieces)
         else:
-            whole.append(list(row.pieces))
+            whole.append(list(below.pieces))
     return [_one(pieces, _markdown(pieces, columns)) for pieces in whole]
 
 

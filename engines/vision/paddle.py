@@ -38,6 +38,8 @@ GROWN: Final = 1.6
 """The network marks the cores of lines. They are grown by area / circumference times this."""
 THINNEST: Final = 3
 """Pixels of a line's core."""
+MARGIN: Final = 0.2
+"""Of a line's height, on each side, that lines so grown are larger than their letters; measured."""
 MOST_LINES: Final = 1000
 """Of a page; the largest count. A page of print has a tenth of that, noise may have any number."""
 
@@ -112,6 +114,14 @@ def _grown(core: tuple[Sequence[float], Sequence[float], float]) -> Points:
     by_side = corners[np.lexsort((corners[:, 1], corners[:, 0]))]
     left, right = by_side[:2][np.argsort(by_side[:2, 1])], by_side[2:][np.argsort(by_side[2:, 1])]
     return np.stack([left[0], right[0], right[1], left[1]])
+
+
+def around_letters(corners: Points) -> Points:
+    """The line's corners without the margin that it is read with."""
+    margin = MARGIN * np.linalg.norm(corners[0] - corners[3])
+    middle = corners.mean(axis=0)
+    ways = corners - middle
+    return np.asarray(middle + np.sign(ways) * np.maximum(np.abs(ways) - margin, 0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,10 +43,12 @@ class RapidOcrEngine:
         return [read_upright(page, self._read) for page in pages]
 
     def _read(self, page: "UprightPage") -> list[Line]:
+        from engines.vision.paddle import around_letters
+
         lines = []
         for corners in self._detector.lines(page.pixels):
             text, confidence = self._recogniser.read(page.pixels, corners)
-            lines.append(Line(text, page.box(corners), confidence))
+            lines.append(Line(text, page.box(around_letters(corners)), confidence))
         return lines
 
 

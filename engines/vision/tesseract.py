@@ -46,6 +46,8 @@ DPI: Final = 300
 FIELDS: Final = 12
 """Of a row: level, page, block, paragraph, line, word, left, top, width, height, confidence (of 100), text."""
 WORD_LEVEL: Final = "5"
+RULES: Final = "|_ "
+"""What it takes a table's rules for."""
 _VERSION: Final = re.compile(r"tesseract v?(5\.\S+)")
 _FOLDER: Final = re.compile(r'in "(.+)"')
 _LANGUAGES: Final = re.compile(r"[A-Za-z_/]+(\+[A-Za-z_/]+)*")
@@ -77,12 +79,14 @@ class TesseractEngine:
 def _words(table: str) -> list[tuple[Sequence[str], Line]]:
     """The words with the number of the line that Tesseract puts them on: page, block, paragraph, line."""
     rows = [row.split("\t") for row in table.splitlines()]
-    return [(row[1:5], _word(row)) for row in rows if len(row) == FIELDS and row[0] == WORD_LEVEL and row[11].strip()]
+    return [
+        (row[1:5], _word(row)) for row in rows if len(row) == FIELDS and row[0] == WORD_LEVEL and row[11].strip(RULES)
+    ]
 
 
 def _word(row: Sequence[str]) -> Line:
     left, top, width, height = map(int, row[6:10])
-    return Line(row[11], (left, top, left + width, top + height), max(0.0, float(row[10]) / 100))
+    return Line(row[11].strip(RULES), (left, top, left + width, top + height), max(0.0, float(row[10]) / 100))
 
 
 def _lines(words: Sequence[tuple[Sequence[str], Line]]) -> Iterator[Line]:
