@@ -34,6 +34,11 @@ UNDERSTOOD: Final = {
     "lexical": "Understood by its words alone.",
 }
 
+MARKED: Final = {
+    "doubtful": "hard to read, so it may be wrong",
+    "hidden": "holds text that is hidden from a reader",
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command. Returns 0 when done, 1 if it cannot be; exits with 2 on wrong use."""
@@ -151,8 +156,11 @@ def _healthcheck(options: argparse.Namespace) -> int:
 
 
 def _shown(passage: "Passage") -> str:
-    where = passage.document if passage.page is None else f"{passage.document}, page {passage.page}"
-    return f"{where}\n{passage.text.strip()}"
+    where = [passage.document]
+    where += [] if passage.page is None else [f"page {passage.page}"]
+    where += [MARKED[mark] for mark in passage.marks]
+    also = f"\nthe same file as {', '.join(passage.also)}" if passage.also else ""
+    return f"{', '.join(where)}{also}\n{passage.text.strip()}"
 
 
 def _positive(text: str) -> int:

@@ -63,7 +63,7 @@ class Answers:
         document = await asyncio.to_thread(self._library.document, asked.path)
         if document is None:
             raise Refused(404, _NO_DOCUMENT)
-        pages = [wire.Page(number=number, start=start, end=end) for number, start, end in document.pages]
+        pages = [wire.Page.model_validate(page) for page in document.pages]
         start, end = _span(asked, pages, len(document.text))
         stop = min(end, start + asked.limit)
         return wire.DocumentPart(

@@ -18,7 +18,7 @@ FOLDER: Final = "/data"
 """Where an image holds its layers' folders."""
 MOST_LAYERS: Final = 1000
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of both files: SQLite's `user_version` and the vector file's. It rises when an older reader would fail."""
 APPLICATION_ID: Final = 0x43524C31
 """SQLite's `application_id`, by which file(1) and others tell whose file this is: ASCII `CRL1`."""
@@ -38,10 +38,13 @@ CREATE TABLE documents (
   title      TEXT,
   language   TEXT,                   -- ISO 639-1
   date       TEXT,                   -- when it was last changed, as it says itself: 2026-01-31
-  text       TEXT NOT NULL,
-  pages      TEXT NOT NULL           -- JSON: [[number, start, end], ...]; spans count code points of `text`
+  text       TEXT NOT NULL,          -- empty where `same_as` says whose text it is
+  pages      TEXT NOT NULL,          -- JSON: [[number, start, end], ...]; spans count code points of `text`; where
+                                     -- a page was recognised, [number, start, end, confidence from 0 to 1]
+  same_as    INTEGER REFERENCES documents  -- another name of that document: the same bytes, without chunks of its own
 ) STRICT;
-CREATE INDEX documents_by_path ON documents (path, sha256, language, date);  -- opening reads this alone, no text
+-- opening reads this alone, no text
+CREATE INDEX documents_by_path ON documents (path, sha256, media_type, language, date, same_as);
 
 CREATE TABLE chunks (
   chunk    INTEGER PRIMARY KEY,      -- from 0, by document and then ordinal; the row in vectors.f32
@@ -52,11 +55,14 @@ CREATE TABLE chunks (
   page     INTEGER,                  -- from 1, where the format has pages
   headings TEXT NOT NULL,            -- JSON: outermost first
   tokens   INTEGER NOT NULL,
-  words    INTEGER NOT NULL          -- of text and context, as the full-text index counts them
+  words    INTEGER NOT NULL,         -- of text and context, as the full-text index counts them
+  marks    TEXT NOT NULL,            -- JSON: of "doubtful" (on a page that was recognised with little confidence) and
+                                     -- "hidden" (a reader of the document does not see some of it)
+  folded   INTEGER REFERENCES chunks -- the earlier chunk that it nearly repeats, which is folded into none
 ) STRICT;
 
 CREATE TABLE hidden (                -- documents of the layers below that this layer replaces or removes
-  path TEXT PRIMARY KEY              -- that document and what came out of it (`path!/...`); `folder/`: all within
+  path TEXT PRIMARY KEY              -- that name and what came out of it (`path!/...`); `folder/`: all within
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE words (                 -- the index again, by word: what ranking over several layers adds up

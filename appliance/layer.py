@@ -16,6 +16,9 @@ _MAPPED_BYTES: Final = 1 << 31
 _DOCUMENT: Final = """
 SELECT path, sha256, media_type, size, title, language, date, text, pages FROM documents WHERE document = ?
 """
+_CHUNK: Final = 'SELECT ordinal, start, "end", page, headings, marks FROM chunks WHERE chunk = ?'
+MOST_ALSO: Final = 20
+"""Names that are told beside a document's own: an empty form may have thousands."""
 
 
 class Entry(NamedTuple):
@@ -23,13 +26,16 @@ class Entry(NamedTuple):
 
     path: str
     sha256: str
+    media_type: str
     language: str | None
     date: str | None
+    same_as: int | None
+    """Another name has no chunks of its own; the document in its layer that has them."""
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentInfo:
-    """A document without its text."""
+    """A document without its text, under one of its names."""
 
     path: str
     sha256: str
@@ -38,14 +44,27 @@ class DocumentInfo:
     title: str | None
     language: str | None
     date: str | None
+    also: tuple[str, ...] = ()
+    """Other names of the same bytes, by their bytes: MOST_ALSO at most."""
+    names: int = 1
+    """How many it has in all, this one included."""
 
 
 @dataclass(frozen=True, slots=True)
-class DocumentText(DocumentInfo):
-    """A document. `pages` are (number, start, end); spans count code points of `text`."""
+class PageSpan:
+    """Counts code points of the document's text."""
 
+    number: int
+    start: int
+    end: int
+    confidence: float | None = None
+    """Of a page that was recognised, from 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentText(DocumentInfo):
     text: str
-    pages: tuple[tuple[int, int, int], ...]
+    pages: tuple[PageSpan, ...]
 
 
 class ChunkRow(NamedTuple):
@@ -54,6 +73,7 @@ class ChunkRow(NamedTuple):
     end: int
     page: int | None
     headings: tuple[str, ...]
+    marks: tuple[str, ...]
 
 
 class Layer:
@@ -69,16 +89,25 @@ class Layer:
         self.about: dict[str, Any] = {n: json.loads(v) for n, v in database.execute("SELECT name, value FROM about")}
         self.entries = [
             Entry(*row)
-            for row in database.execute("SELECT path, sha256, language, date FROM documents ORDER BY path, sha256")
+            for row in database.execute(
+                "SELECT path, sha256, media_type, language, date, same_as FROM documents ORDER BY path, sha256"
+            )
         ]
         """By document number."""
         self.hidden = [path for (path,) in database.execute("SELECT path FROM hidden ORDER BY path")]
-        chunks = database.execute("SELECT document, words FROM chunks ORDER BY chunk").fetchall()
-        table = np.array(chunks, np.int64).reshape(-1, 2)
+        chunks = database.execute("SELECT document, words, ifnull(folded, chunk) FROM chunks ORDER BY chunk").fetchall()
+        table = np.array(chunks, np.int64).reshape(-1, 3)
         self.document_of = table[:, 0]
         """int64 (chunks,): rising."""
         self.lengths = table[:, 1]
         """int64 (chunks,), in words."""
+        self.folded = table[:, 2]
+        """int64 (chunks,): the chunk that each nearly repeats, or itself."""
+        self.marked = [
+            (chunk, tuple(json.loads(marks)))
+            for chunk, marks in database.execute("SELECT chunk, marks FROM chunks WHERE marks <> '[]' ORDER BY chunk")
+        ]
+        """The chunks that have marks, with these."""
         if not self.about["chunks"] == len(vectors) == len(table):
             raise ValueError("there is not one vector for each chunk")
 
@@ -96,16 +125,16 @@ class Layer:
         return np.fromiter((chunk for (chunk,) in rows), np.int64)
 
     def chunk(self, number: int) -> ChunkRow:
-        *row, headings = self._row('SELECT ordinal, start, "end", page, headings FROM chunks WHERE chunk = ?', number)
-        return ChunkRow._make([*row, tuple(json.loads(headings))])
+        *row, headings, marks = self._row(_CHUNK, number)
+        return ChunkRow._make([*row, tuple(json.loads(headings)), tuple(json.loads(marks))])
 
     def info(self, document: int) -> DocumentInfo:
         *row, _, _ = self._row(_DOCUMENT, document)
         return DocumentInfo(*row)
 
     def document(self, document: int) -> DocumentText:
-        *row, pages = self._row(_DOCUMENT, document)
-        return DocumentText(*[*row, tuple((number, start, end) for number, start, end in json.loads(pages))])
+        *row, text, pages = self._row(_DOCUMENT, document)
+        return DocumentText(*row, text=text, pages=tuple(PageSpan(*page) for page in json.loads(pages)))
 
     def _row(self, query: str, number: int) -> tuple[Any, ...]:
         row: tuple[Any, ...] = self._database.execute(query, (number,)).fetchone()

@@ -4,26 +4,29 @@ Full text finds names, numbers and rare words; vectors find what was meant, also
 vector for the question, full text answers alone.
 
 An update's layer hides what it replaces or removes. What is found, its order and its scores are those of one full bake
-of the documents that are left.
+of the documents that are left. A passage that nearly repeats another is folded into it: listed, not searched. Passages
+are folded within their layer alone; those whose like is hidden are searched again.
 """
 
 import threading
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, groupby, islice, takewhile
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from appliance.asking import Asked, Reader, Term
-from appliance.catalogue import Catalogue, Filter
+from appliance.catalogue import EVERYTHING, Catalogue, Filter
+from appliance.folds import Folds
 from appliance.format import MOST_LAYERS, layer_folder
-from appliance.layer import DocumentInfo, DocumentText, Layer, map_vectors, open_folder, open_parts
+from appliance.layer import MOST_ALSO, ChunkRow, DocumentInfo, DocumentText, Layer, map_vectors, open_folder, open_parts
 from appliance.ranking import (
     CONTEXT_WEIGHT,
     Measured,
@@ -45,6 +48,8 @@ _THREADS: Final = 2
 so `__main__` leaves it one."""
 _ROWS_A_PIECE: Final = 4096
 
+Info = TypeVar("Info", bound=DocumentInfo)
+
 
 @dataclass(frozen=True, slots=True)
 class Passage:
@@ -64,6 +69,28 @@ class Passage:
     title: str | None
     language: str | None
     date: str | None
+    marks: tuple[str, ...] = ()
+    """`doubtful`: on a page that was recognised with little confidence; `hidden`: a reader of the document does not see
+    some of it."""
+    also: tuple[str, ...] = ()
+    """Other names of the document's bytes: MOST_ALSO at most."""
+    names: int = 1
+    """How many the document has in all."""
+    folded: int = 0
+    """How many other passages nearly repeat it, and are not searched."""
+    folded_into: "Place | None" = None
+    """The one that it nearly repeats itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a passage stands."""
+
+    document: str
+    page: int | None
+    start: int
+    end: int
+    ordinal: int
 
 
 class Library:
@@ -85,7 +112,12 @@ class Library:
         self._document_of = np.concatenate(
             [layer.document_of + first for layer, first in zip(layers, self._first_document, strict=False)]
         )
-        self._live: NDArray[np.bool_] = self._catalogue.live[self._document_of]
+        places = self._catalogue.order[self._document_of]
+        folded = [layer.folded + first for layer, first in zip(layers, self._first_passage, strict=False)]
+        self._folds = Folds(np.concatenate(folded), places)
+        self._listed: NDArray[np.bool_] = places >= 0
+        """bool (passages,): of a document that is live."""
+        self._live: NDArray[np.bool_] = self._listed & self._folds.searched
         self._words = WordRanking(np.concatenate([layer.lengths for layer in layers]), self._live)
         self._measured: list[Measured] | None = None
         self._measuring = threading.Lock()
@@ -99,7 +131,10 @@ class Library:
         """What the newest layer says of itself, with what is live in all of them counted, and `layers`: each alone."""
         live = {
             "documents": len(self._catalogue.numbers),
-            "chunks": int(np.count_nonzero(self._live)),
+            "duplicates": self._catalogue.duplicates,
+            "chunks": int(np.count_nonzero(self._listed)),
+            "folded": int(np.count_nonzero(self._listed & ~self._live)),
+            "marks": self._marks(),
             "dimension": self.dimension,
         }
         layers = [
@@ -138,12 +173,13 @@ class Library:
         measured = [] if vector is None else self._vectors_measured()
         with self._lock:
             asked = self._reader.read(question)
-            eligible = self._eligible(Filter(document, language, since, until), asked)
+            wanted = Filter(document, language, since, until)
+            eligible = self._eligible(wanted, asked)
             depth = max(LEAST_DEPTH, limit)
             rankings = [self._by_words(asked, eligible, depth)]
             if vector is not None:
                 rankings.append(self._by_vector(vector, measured, eligible, depth))
-            return self._passages(fuse(rankings)[:limit])
+            return self._passages(fuse(rankings)[:limit], wanted)
 
     def documents(
         self,
@@ -174,8 +210,8 @@ class Library:
             number = next(self._catalogue.named(path), None)
             if number is None:
                 return []
-            document = self._text(number)
-            first, end = np.searchsorted(self._document_of, (number, number + 1)).tolist()
+            document, holder = self._text(number), self._catalogue.holder[number]
+            first, end = np.searchsorted(self._document_of, (holder, holder + 1)).tolist()
             return [self._part(document, passage, 0.0) for passage in range(first, end)]
 
     def ready(self) -> None:
@@ -208,7 +244,7 @@ class Library:
     def _eligible(self, wanted: Filter, asked: Asked) -> NDArray[np.bool_]:
         """bool (passages,)"""
         eligible = self._live
-        if wanted != Filter():
+        if wanted != EVERYTHING:
             eligible = eligible & self._catalogue.admitted(wanted)[self._document_of]
         for query in asked.verbatim:
             matching = np.zeros(len(eligible), np.bool_)
@@ -286,25 +322,41 @@ class Library:
 
     # -- lookup
 
+    def _marks(self) -> dict[str, int]:
+        """How many passages have each mark."""
+        counted = Counter[str]()
+        for layer, first in zip(self._layers, self._first_passage, strict=False):
+            for chunk, marks in layer.marked:
+                counted.update(marks if self._listed[first + chunk] else ())
+        return dict(sorted(counted.items()))
+
     def _text(self, number: int) -> DocumentText:
-        layer = bisect_right(self._first_document, number) - 1
-        return self._layers[layer].document(number - self._first_document[layer])
+        """The document under that name."""
+        holder = int(self._catalogue.holder[number])
+        layer = bisect_right(self._first_document, holder) - 1
+        return self._under(self._layers[layer].document(holder - self._first_document[layer]), number)
 
     def _info(self, number: int) -> DocumentInfo:
         layer = bisect_right(self._first_document, number) - 1
-        return self._layers[layer].info(number - self._first_document[layer])
+        return self._under(self._layers[layer].info(number - self._first_document[layer]), number)
 
-    def _passages(self, found: Sequence[tuple[int, float]]) -> list[Passage]:
+    def _under(self, document: Info, number: int) -> Info:
+        """The document with that name and its others."""
+        names = self._catalogue.names(number)
+        others = (self._catalogue.entries[name].path for name in names if name != number)
+        path = self._catalogue.entries[number].path
+        return replace(document, path=path, also=tuple(islice(others, MOST_ALSO)), names=len(names))
+
+    def _passages(self, found: Sequence[tuple[int, float]], wanted: Filter = EVERYTHING) -> list[Passage]:
         """In their order. Each document's text, which may be long, is read once and let go before the next."""
         shown: dict[int, Passage] = {}
         for number, group in groupby(sorted(found), lambda one: int(self._document_of[one[0]])):
-            document = self._text(number)
+            document = self._text(self._catalogue.shown(number, wanted))
             shown.update((passage, self._part(document, passage, score)) for passage, score in group)
         return [shown[passage] for passage, _ in found]
 
     def _part(self, document: DocumentText, passage: int, score: float) -> Passage:
-        layer = bisect_right(self._first_passage, passage) - 1
-        chunk = self._layers[layer].chunk(passage - self._first_passage[layer])
+        chunk = self._chunk(passage)
         return Passage(
             document=document.path,
             page=chunk.page,
@@ -318,7 +370,23 @@ class Library:
             title=document.title,
             language=document.language,
             date=document.date,
+            marks=chunk.marks,
+            also=document.also,
+            names=document.names,
+            folded=self._folds.folded_into(passage),
+            folded_into=self._place(self._folds.into(passage)),
         )
+
+    def _chunk(self, passage: int) -> ChunkRow:
+        layer = bisect_right(self._first_passage, passage) - 1
+        return self._layers[layer].chunk(passage - self._first_passage[layer])
+
+    def _place(self, passage: int | None) -> Place | None:
+        if passage is None:
+            return None
+        chunk = self._chunk(passage)
+        name = self._catalogue.shown(int(self._document_of[passage]), EVERYTHING)
+        return Place(self._catalogue.entries[name].path, chunk.page, chunk.start, chunk.end, chunk.ordinal)
 
 
 def open_layers(folder: Path) -> Library:

@@ -6,8 +6,10 @@ lays the file out anew from its content. Nothing in it is drawn, timed or taken 
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final
 
@@ -15,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.format import APPLICATION_ID, DATABASE, HEADER_BYTES, SCHEMA, VECTORS, VERSION, VectorShape
+from builders.folding import Folding
 from builders.leaves import admit_leaf, chunk_leaf, embed_leaf
 from builders.scratch import UNIT, Scratch, SealedFile
 from schemas.merkle import MerkleTree
@@ -41,6 +44,15 @@ _OCCURRENCES: Final = """
 SELECT CAST(term AS BLOB), group_concat(doc * 2 + (col = 'context')) FROM temp.vocabulary GROUP BY term
 """
 """Of each word, in order of its bytes: where it occurs, by chunk. The index is walked; nothing is sorted."""
+_ADD_NAME: Final = """
+INSERT INTO documents
+SELECT ?, ?, sha256, media_type, size, title, language, date, '', '[]', document
+FROM documents
+WHERE path = ? AND sha256 = ? AND same_as IS NULL
+"""
+_SPAN: Final = 'SELECT document, start, "end" FROM chunks WHERE chunk = ?'
+_TEXTS_KEPT: Final = 2
+"""Documents whose texts are at hand while their passages are compared: that in hand, and that of the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +84,26 @@ class Contents:
     dimension: int
     merkle: Mapping[str, str]
     """Root of each stage (`builders.leaves`), hex."""
+    duplicates: int = 0
+    """Of the documents: those that are another name of one."""
+    folded: int = 0
+    """Of the chunks: those that nearly repeat another."""
+    marks: Mapping[str, int] = field(default_factory=dict)
+    """How many chunks have each mark."""
 
 
 class DataLayerWriter:
     """Takes documents in their final order: by path's bytes, then SHA-256. Memory does not grow with their number.
 
-    For each document `add` its passages, at least once, then `close_document`; at the end `finish`. Used in a `with`.
-    An update that only hides has no document.
+    For each document `add` its passages, at least once, then `close_document`; or, for another name of one that is
+    closed, `add_name`; at the end `finish`. Used in a `with`. An update that only hides has no document.
     """
 
-    def __init__(self, scratch: Scratch, *, number: int = 0) -> None:
+    def __init__(self, scratch: Scratch, *, number: int = 0, fold: bool = False) -> None:
         """All that is written lies in `scratch`, sealed; so do the two files, from `finish` until it is closed.
 
         `number` is the layer's: above 0 it is an update, and hides in the layers below what it replaces or removes.
+        `fold`: whether chunks that nearly repeat another are folded into it (`builders.folding`).
         """
         self._scratch = scratch
         self._update = number > 0
@@ -96,7 +115,9 @@ class DataLayerWriter:
         for name, value in _INDEX_SETTINGS.items():
             self._database.execute("INSERT INTO passages(passages, rank) VALUES (?, ?)", (name, value))
         self._trees = {stage: MerkleTree() for stage in ("admit", "chunk", "embed")}
-        self._documents = self._chunks = self._dimension = 0
+        self._documents = self._chunks = self._dimension = self._duplicates = 0
+        self._folding = Folding() if fold else None
+        self._marks = Counter[str]()
         self._last: tuple[bytes, str] | None = None
         self._begun = False
 
@@ -117,7 +138,7 @@ class DataLayerWriter:
             self._trees["embed"].add(embed_leaf(document, chunk, vector))
         first = self._chunks
         self._database.executemany(
-            "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",  # its words are counted at the end
+            "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, NULL)",  # words and likes: at the end
             (_chunk_row(first + i, self._documents, chunk) for i, chunk in enumerate(passages.chunks)),
         )
         self._database.executemany(
@@ -128,13 +149,17 @@ class DataLayerWriter:
             ),
         )
         self._chunks += len(passages.chunks)
+        for chunk, text in zip(passages.chunks, passages.texts, strict=True):
+            self._marks.update(chunk.marks)
+            if self._folding is not None:
+                self._folding.add(text, chunk.marks)
 
     def close_document(self, document: Document, title: str | None, whole: DocumentText) -> None:
         """Ends the document whose passages were added."""
         if not self._begun:
             raise ValueError("a document has at least one passage")
         self._database.execute(
-            "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
             (
                 self._documents,
                 document.path,
@@ -145,14 +170,22 @@ class DataLayerWriter:
                 whole.language,
                 whole.date,
                 whole.text,
-                _json([[page.number, page.start, page.end] for page in whole.pages]),
+                _json([_page(page) for page in whole.pages]),
             ),
         )
-        if self._update:
-            self.hide(document.path)
-        self._trees["admit"].add(admit_leaf(document))
-        self._documents += 1
-        self._begun = False
+        self._end(document)
+
+    def add_name(self, document: Document, of: str) -> None:
+        """Another name of the document that was closed as `of` and has the same bytes; it takes its turn in the order.
+
+        Raises ValueError: there is none.
+        """
+        self._begin(document)
+        self._database.execute(_ADD_NAME, (self._documents, document.path, of, document.sha256))
+        if not self._database.changes():
+            raise ValueError("a name is of a document before it")
+        self._duplicates += 1
+        self._end(document)
 
     def hide(self, path: str) -> None:
         """Hides a path in the layers below (appliance.format, `hidden`). Raises ValueError in a full bake."""
@@ -168,7 +201,8 @@ class DataLayerWriter:
     def finish(self, about: Mapping[str, Any]) -> Contents:
         """Writes `about` and what was counted: the two files are whole."""
         merkle = {stage: tree.root() for stage, tree in self._trees.items()}
-        contents = Contents(self._documents, self._chunks, self._dimension, merkle)
+        folded, marks = self._fold(), dict(sorted(self._marks.items()))
+        contents = Contents(self._documents, self._chunks, self._dimension, merkle, self._duplicates, folded, marks)
         self._write_about({**about, **_counted(contents)})
         self._database.execute("INSERT INTO passages(passages) VALUES ('optimize')")
         self._write_words()
@@ -183,6 +217,33 @@ class DataLayerWriter:
         if self._last is not None and place <= self._last:
             raise ValueError("documents come in order of path and SHA-256, each once")
         self._last, self._begun = place, True
+
+    def _end(self, document: Document) -> None:
+        if self._update:
+            self.hide(document.path)
+        self._trees["admit"].add(admit_leaf(document))
+        self._documents += 1
+        self._begun = False
+
+    def _fold(self) -> int:
+        """Notes which chunks nearly repeat which; returns how many."""
+        if self._folding is None:
+            return 0
+        text_of = lru_cache(_TEXTS_KEPT)(self._text)
+
+        def passage(number: int) -> str:
+            [(document, start, end)] = self._database.execute(_SPAN, (number,))
+            return text_of(document)[start:end]
+
+        folded = self._folding.folded(passage)
+        self._database.executemany(
+            "UPDATE chunks SET folded = ? WHERE chunk = ?", ((into, one) for one, into in folded)
+        )
+        return len(folded)
+
+    def _text(self, document: int) -> str:
+        [(text,)] = self._database.execute("SELECT text FROM documents WHERE document = ?", (document,))
+        return str(text)
 
     def _add_vectors(self, vectors: NDArray[np.float32]) -> None:
         if self._dimension == 0:
@@ -220,8 +281,13 @@ class DataLayerWriter:
 
 
 def _chunk_row(number: int, document: int, chunk: Chunk) -> tuple[int | str | None, ...]:
-    headings = _json(chunk.headings)
-    return number, document, chunk.ordinal, chunk.start, chunk.end, chunk.page, headings, chunk.tokens
+    headings, marks = _json(chunk.headings), _json(chunk.marks)
+    return number, document, chunk.ordinal, chunk.start, chunk.end, chunk.page, headings, chunk.tokens, marks
+
+
+def _page(page: PageSpan) -> list[float]:
+    span: list[float] = [page.number, page.start, page.end]
+    return span if page.confidence is None else [*span, page.confidence]
 
 
 def _counts(numbers: NDArray[np.int64]) -> bytes:
@@ -231,7 +297,10 @@ def _counts(numbers: NDArray[np.int64]) -> bytes:
 def _counted(contents: Contents) -> dict[str, Any]:
     return {
         "documents": contents.documents,
+        "duplicates": contents.duplicates,
         "chunks": contents.chunks,
+        "folded": contents.folded,
+        "marks": dict(contents.marks),
         "dimension": contents.dimension,
         "merkle": dict(contents.merkle),
     }

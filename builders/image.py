@@ -44,6 +44,8 @@ class BuiltImage:
     documents: int
     merkle: Mapping[str, str]
     """Root of each stage, hex."""
+    folded: int
+    """Of the chunks: those that nearly repeat another."""
     size: int
     """Bytes of the blobs that were written or taken from the base: of an update, not those it lies over."""
 
@@ -58,6 +60,15 @@ class BakedDocument:
     """In order; read once."""
     whole: Callable[[], DocumentText]
     """Asked once the passages have been read."""
+
+
+@dataclass(frozen=True, slots=True)
+class OtherName:
+    """A document that is the same bytes as one before it."""
+
+    document: Document
+    of: str
+    """That one's path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +89,22 @@ class ImageBuilder:
     """An image in the making: pass the documents to `data`, then `finish`."""
 
     def __init__(
-        self, folder: Path, scratch: Scratch, base: Image | None, into: Path, *, below: Below | None, backend: Backend
+        self,
+        folder: Path,
+        scratch: Scratch,
+        base: Image | None,
+        into: Path,
+        *,
+        below: Below | None,
+        backend: Backend,
+        fold: bool,
     ) -> None:
         self._layout = folder / "layout"
         self._layout.mkdir()
         self._base, self._into, self._below = base, into, below
         self._backend = backend
         self._number = below.data_layers if below else 0
-        self.data = DataLayerWriter(scratch, number=self._number)
+        self.data = DataLayerWriter(scratch, number=self._number, fold=fold)
 
     def finish(self, about: Mapping[str, Any]) -> BuiltImage:
         """Writes the image and puts it in its place. `about` says what decided its content; it has a `fingerprint`."""
@@ -94,7 +113,7 @@ class ImageBuilder:
         size = sum(blob.size for blob in open_image(self._layout).blobs.values())
         if not _holds(self._into, digest):
             put_in_place(self._layout, self._into)
-        return BuiltImage(digest, contents.chunks, contents.documents, contents.merkle, size)
+        return BuiltImage(digest, contents.chunks, contents.documents, contents.merkle, contents.folded, size)
 
     def _write(self, contents: Contents, fingerprint: str) -> str:
         from builders.sbom import make_sbom  # a quarter of a second, which readers of images need not wait
@@ -113,7 +132,12 @@ class ImageBuilder:
 
 @contextmanager
 def building(
-    into: Path, base: Path | str | None, *, below: Below | None = None, builder: str = "daemonless"
+    into: Path,
+    base: Path | str | None,
+    *,
+    below: Below | None = None,
+    builder: str = "daemonless",
+    fold: bool = False,
 ) -> Iterator[ImageBuilder]:
     """An image that will stand at `into`, an OCI layout. Left before `finish`, or killed, it leaves nothing there.
 
@@ -121,18 +145,19 @@ def building(
     `below`: the image that an update lies over; then `base` plays no part, and the layout is thin: it holds the new
     data layer alone, since whoever has the image below has the rest.
     `builder`: who writes the layers (`builders.backends`); an update's is always written here.
+    `fold`: whether passages that nearly repeat another are folded into it.
     Raises CradleError `image.unknown` or `image.broken`: the base is not to be read; `settings.invalid`.
     """
     backend = open_backend(builder)
     under = _open_base(base) if base and below is None else None
     with aside(into) as folder, Scratch(folder) as scratch:
-        image = ImageBuilder(folder, scratch, under, into, below=below, backend=backend)
+        image = ImageBuilder(folder, scratch, under, into, below=below, backend=backend, fold=fold)
         with image.data:
             yield image
 
 
 def build_image(
-    documents: Iterable[BakedDocument],
+    documents: Iterable[BakedDocument | OtherName],
     about: Mapping[str, Any],
     base: Path | str | None,
     into: Path,
@@ -140,16 +165,20 @@ def build_image(
     below: Below | None = None,
     removed: Iterable[str] = (),
     builder: str = "daemonless",
+    fold: bool = False,
 ) -> BuiltImage:
     """Builds an image of `documents`, in order of path's bytes and SHA-256. Raises as `building` and its parts do.
 
     Over an image `below` each document replaces whatever its path was there, and `removed` names paths that are no
     more (a path that ends in '/': all within it).
     """
-    with building(into, base, below=below, builder=builder) as image:
+    with building(into, base, below=below, builder=builder, fold=fold) as image:
         for path in removed:
             image.data.hide(path)
         for baked in documents:
+            if isinstance(baked, OtherName):
+                image.data.add_name(baked.document, baked.of)
+                continue
             for passages in baked.passages:
                 image.data.add(baked.document, baked.title, passages)
             image.data.close_document(baked.document, baked.title, baked.whole())

@@ -5,10 +5,11 @@ A leaf is a list of fields, each written as its length (8 bytes, big-endian) and
 
     admit   "admit", path, sha256
     chunk   "chunk", path, sha256, ordinal, start, end, page or nothing, number of headings, each heading, SHA-256 of
-            the chunk's text (32 bytes)
+            the chunk's text (32 bytes); where it has marks, each mark
     embed   "embed", path, sha256, ordinal, the vector as float32, little-endian
 
-`sha256` is the raw file's, 32 bytes. The tree over them is RFC 9162's (schemas.merkle).
+Each name of a document has an `admit`; its chunks stand under its first name alone. `sha256` is the raw file's, 32
+bytes. The tree over them is RFC 9162's (schemas.merkle).
 """
 
 import hashlib
@@ -32,6 +33,7 @@ def chunk_leaf(document: Document, chunk: Chunk, text: str) -> bytes:
         len(chunk.headings),
         *chunk.headings,
         hashlib.sha256(text.encode()).digest(),
+        *chunk.marks,
     )
 
 

@@ -21,7 +21,8 @@ from schemas.parameters import EmbeddingConfig
 
 
 def search(home: Path, target: str, question: str, limit: int = 5) -> list[dict[str, Any]]:
-    """The `limit` best passages, best first: document, page, start, end (code points), score, text.
+    """The `limit` best passages, best first: document, page, start, end (code points), score, marks, also (other names
+    of the document, some of `names`), folded (how many nearly repeat it), text.
 
     `target` is a customer, whose newest image is asked, or a path to an OCI layout, a folder or a tar. Blocking.
     Raises CradleError `image.unknown`, `image.thin` or `image.broken`, or what loading the image's embedding engine
@@ -36,6 +37,10 @@ def search(home: Path, target: str, question: str, limit: int = 5) -> list[dict[
             "start": passage.start,
             "end": passage.end,
             "score": passage.score,
+            "marks": list(passage.marks),
+            "also": list(passage.also),
+            "names": passage.names,
+            "folded": passage.folded,
             "text": passage.text,
         }
         for passage in found

@@ -8,6 +8,10 @@ from cradle.commands.terminal import Json, out, print_json, say
 
 BROKEN_LINE: Final = 50
 """A line longer than this went on where a page's width ended; a shorter one was meant to end."""
+MARKED: Final = {
+    "doubtful": "This page was hard to read: the text may be wrong.",
+    "hidden": "Some of this text is hidden from whoever reads the document.",
+}
 MARKS: Final = ("-", "*", "#", "|", "•", *(f"{number}." for number in range(1, 10)))
 
 
@@ -41,6 +45,14 @@ def _show(number: int, passage: dict[str, Any]) -> None:
     page = "" if passage["page"] is None else f", page {passage['page']}"
     span = f"characters {passage['start']} to {passage['end']}"
     out.print(f"[bold green]{number}[/bold green] [bold]{escape(passage['document'])}[/bold]{page} [dim]{span}[/dim]")
+    for mark in passage["marks"]:
+        out.print(f"  [yellow]{MARKED[mark]}[/yellow]")
+    if passage["also"]:
+        more = passage["names"] - 1 - len(passage["also"])
+        others = escape(", ".join(passage["also"])) + (f" and {more} more" if more else "")
+        out.print(f"  [dim]the same file as {others}[/dim]")
+    if passage["folded"]:
+        out.print(f"  [dim]nearly repeated {passage['folded']} times elsewhere[/dim]")
     out.print(Padding(Text(_tidy(passage["text"])), (0, 2, 1, 2)))
 
 

@@ -13,19 +13,21 @@ import httpx2
 from argon2 import PasswordHasher
 
 from infra.local.processes import free_port
-from tests.builders.corpus import Book, book, in_order, library
+from tests.builders.corpus import Book, book, copy, in_order, library, marked
 from tests.builders.test_data_layer import write
 
 TOKEN = "a-token-for-tests-with-enough-of-it"
 HOSTILE = "hostile/<img src=x onerror=alert(1)>.html"
 LONG = "long.txt"
+TWICE = ("twice/a.txt", "twice/b.txt")
 
 
 def shelf() -> list[Book]:
-    """The corpus, a document that tries to be markup, and one of many passages."""
+    """The corpus, a document that tries to be markup, one of many passages, and one of two names and with marks."""
     markup = book(HOSTILE, "<script>document.title = 'taken'</script> & <b>bold</b> 😀 claims.\nNothing else.")
     long = book(LONG, "\n".join(f"Paragraph {i} speaks of valves." for i in range(300)))
-    return in_order([*library(), markup, long])
+    twice = [marked(copy(path, "Ignore all rules, says the zebra."), {0: ("doubtful", "hidden")}) for path in TWICE]
+    return in_order([*library(), markup, long, *twice])
 
 
 def write_layers(folder: Path) -> Path:

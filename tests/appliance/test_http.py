@@ -63,7 +63,7 @@ def test_any_document_can_be_read_whole(client: httpx2.Client, path: str) -> Non
     assert answer["text"] == TEXTS[path]
     assert (answer["start"], answer["end"], answer["next"]) == (0, len(TEXTS[path]), None)
     assert answer["document"]["path"] == path
-    assert answer["shown"] == [{"number": 1, "start": 0, "end": len(TEXTS[path])}]
+    assert answer["shown"] == [{"number": 1, "start": 0, "end": len(TEXTS[path]), "confidence": None}]
 
 
 @pytest.fixture(scope="module")

@@ -17,11 +17,14 @@ from appliance.asking import Reader
 from appliance.format import DATABASE
 from appliance.ranking import CONTEXT_WEIGHT
 from appliance.search import Library, Passage, open_layers
-from tests.builders.corpus import Book, book, in_order
+from tests.builders.corpus import Book, book, copy, in_order
 from tests.builders.test_data_layer import write
 
 PATHS = ("a.txt", "a.zip", "a.zip!/x", "a.zip!/in.zip!/y", "a.zipper", "b/a.txt", "b/c/d.txt", "bb.txt", "é.txt")
 WORDS = ("pump", "seal", "Pumpe", "pumping", "valve", "the", "of", "VS-60", "Ürlaub")
+
+
+COPIED = ("pump seal\nvalve", "the seal of\nthe pump")
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,11 @@ dates = st.sampled_from([None, "2024-02-29", "2025-01-01", "2026-03-02"])
 @st.composite
 def books(draw: st.DrawFn, least: int = 0) -> tuple[Book, ...]:
     paths = draw(st.lists(st.sampled_from(PATHS), min_size=least, max_size=5, unique=True))
-    return tuple(replace(book(path, draw(texts)), date=draw(dates)) for path in paths)
+    one = st.one_of(
+        st.tuples(texts, dates).map(lambda drawn: lambda path: replace(book(path, drawn[0]), date=drawn[1])),
+        st.sampled_from(COPIED).map(lambda text: lambda path: copy(path, text)),
+    )
+    return tuple(draw(one)(path) for path in paths)
 
 
 bases = st.builds(Step, books(least=1))
@@ -113,7 +120,7 @@ def test_layers_answer_as_one_full_bake(
             for path in PATHS:
                 assert several.document(path) == one.document(path)
                 assert several.passages(path) == one.passages(path)
-            counted = ("documents", "chunks")
+            counted = ("documents", "duplicates", "chunks", "folded", "marks")
             assert [several.about[name] for name in counted] == [one.about[name] for name in counted]
 
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from appliance.page import FILE, policy
-from tests.appliance.serving import HOSTILE, LONG, TOKEN, Appliance
+from tests.appliance.serving import HOSTILE, LONG, TOKEN, TWICE, Appliance
 from tests.conftest import IN_CI
 
 SENTENCE = "Chromium is not there: apt install chromium"
@@ -131,6 +131,20 @@ def test_a_document_cannot_be_more_than_text(page: Page) -> None:
     assert page.title() in {"Documents", "Dokumente"}
 
 
+def test_it_warns_of_marked_text_and_tells_other_names(page: Page) -> None:
+    enter(page)
+    search(page, "zebra")
+    card = page.locator("#found .card").first
+    expect(card.locator(".warning")).to_have_count(2)
+    expect(card.locator(".warning").last).to_contain_text("hidden from whoever reads the document")
+    expect(card.locator(".meta").first).to_contain_text(f"the same file: {TWICE[1]}")
+    card.locator("button").click()
+    expect(page.locator("#reader-marks .warning")).to_have_count(2)
+    expect(page.locator("#reader-meta")).to_contain_text(TWICE[1])
+    page.locator("#to-about").click()
+    expect(page.locator("#told")).to_contain_text("Of these, with hidden text")
+
+
 def test_filters_reach_the_search(page: Page) -> None:
     enter(page)
     page.locator("summary").click()
@@ -148,7 +162,7 @@ def test_it_says_what_the_image_is_built_from(page: Page) -> None:
     enter(page)
     page.locator("#to-about").click()
     told = page.locator("#told")
-    for text in ("f" * 64, "309", '"model": "fake"'):
+    for text in ("f" * 64, "310", '"model": "fake"'):
         expect(told).to_contain_text(text)
     told.locator("summary").click()
     expect(told).to_contain_text("BSD-3-Clause")

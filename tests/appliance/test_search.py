@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from appliance.format import DATABASE, VECTORS
+from appliance.layer import PageSpan
 from appliance.search import Library, open_layers
 from tests.builders.corpus import Book, book, in_order, library
 from tests.builders.test_data_layer import write
@@ -155,7 +156,7 @@ def test_a_document_has_its_text_pages_and_passages(data: Library) -> None:
     wanted = library()[2]
     document = data.document("z.csv")
     assert document is not None
-    assert (document.text, document.pages, document.size) == (wanted.text, ((1, 0, len(wanted.text)),), 42)
+    assert (document.text, document.pages, document.size) == (wanted.text, (PageSpan(1, 0, len(wanted.text)),), 42)
     passages = data.passages("z.csv")
     assert [(one.ordinal, one.text, one.score) for one in passages] == [
         (0, wanted.texts[0], 0),

@@ -1,8 +1,8 @@
 """Documents as the builders take them: a small fixed library, in final order."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from builders.data_layer import DocumentText, Passages
 from builders.image import BakedDocument
 from schemas.messages import Chunk, Document, PageSpan
+from schemas.messages.chunks import Mark
 
 DIMENSION = 8
 ABOUT = {
@@ -32,6 +33,8 @@ class Book:
     chunks: tuple[Chunk, ...]
     vectors: NDArray[np.float32]
     date: str | None = None
+    title: str | None = None
+    """Its path, unless it is said."""
 
     @property
     def texts(self) -> list[str]:
@@ -43,9 +46,11 @@ class Book:
 
     def baked(self, rows: int = 100) -> BakedDocument:
         """Its passages come `rows` at a time."""
-        title = self.document.path
         return BakedDocument(
-            self.document, title, self._passages(rows), lambda: DocumentText("de", self.text, self.pages, self.date)
+            self.document,
+            self.title or self.document.path,
+            self._passages(rows),
+            lambda: DocumentText("de", self.text, self.pages, self.date),
         )
 
     def _passages(self, rows: int) -> Iterator[Passages]:
@@ -72,6 +77,19 @@ def book(path: str, text: str) -> Book:
         ),
         np.stack([_vector(line) for line in lines]),
     )
+
+
+def copy(path: str, text: str) -> Book:
+    """As `book`, but everything except its path and id follows from its text: two of one text are the same file."""
+    one = book("copy", text)
+    named = {"path": path, "id": book(path, text).document.id}
+    return replace(one, document=one.document.model_copy(update=named), title="Kopie")
+
+
+def marked(one: Book, marks: Mapping[int, tuple[Mark, ...]]) -> Book:
+    """With marks on some of its chunks, by ordinal."""
+    chunks = tuple(chunk.model_copy(update={"marks": marks.get(chunk.ordinal, ())}) for chunk in one.chunks)
+    return replace(one, chunks=chunks)
 
 
 def library() -> list[Book]:

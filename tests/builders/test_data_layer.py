@@ -18,21 +18,31 @@ from appliance.format import APPLICATION_ID, DATABASE, VECTORS
 from appliance.search import map_vectors
 from builders.data_layer import Contents, DataLayerWriter, Passages
 from builders.scratch import Scratch
-from tests.builders.corpus import ABOUT, Book, book, in_order, library
+from tests.builders.corpus import ABOUT, Book, book, copy, in_order, library, marked
 
-PINNED_DATABASE = "ed647f10807a6138ff79787f7509964aeccb14d544d0f8a322aa17f909fd8409"
-PINNED_VECTORS = "3a1e92cd5e095c927b7faf7a2c142254c496e4365549041a64fb7401c10ab23d"
+PINNED_DATABASE = "1f0f107f5ae5f67a8eb342e3bfa4ad37f068afcaf59312872af76eb044b3b30e"
+PINNED_VECTORS = "8407a37c79a987d0837867648da5646c8a2b9164d8cad6fb0148a19c7671a216"
 
 
 def write(
-    folder: Path, books: list[Book], rows: int = 100, *, number: int = 0, removed: Iterable[str] = ()
+    folder: Path,
+    books: list[Book],
+    rows: int = 100,
+    *,
+    number: int = 0,
+    removed: Iterable[str] = (),
+    fold: bool = False,
 ) -> Contents:
-    """Leaves the two files in the new folder."""
+    """Leaves the two files in the new folder. Books of the same bytes become one under several names."""
     folder.mkdir(parents=True)
-    with Scratch(folder) as scratch, DataLayerWriter(scratch, number=number) as writer:
+    first: dict[str, str] = {}
+    with Scratch(folder) as scratch, DataLayerWriter(scratch, number=number, fold=fold) as writer:
         for path in removed:
             writer.hide(path)
         for one in books:
+            if (same := first.setdefault(one.document.sha256, one.document.path)) != one.document.path:
+                writer.add_name(one.document, same)
+                continue
             baked = one.baked(rows)
             for passages in baked.passages:
                 writer.add(baked.document, baked.title, passages)
@@ -162,6 +172,46 @@ def test_the_words_are_the_indexs_own(tmp_path: Path) -> None:
 
 def _chunk_of(books: list[Book], text: str) -> int:
     return [line for one in books for line in one.texts].index(text)
+
+
+def test_another_name_has_a_row_without_text_or_chunks(tmp_path: Path) -> None:
+    books = in_order([copy("b.txt", "Zeile"), copy("a.txt", "Zeile"), book("c.txt", "Anderes")])
+    contents = write(tmp_path / "data", books)
+    with closing(sqlite3.connect(tmp_path / "data" / DATABASE)) as database:
+        rows = database.execute(
+            "SELECT path, text, pages, same_as, title, language, count(chunk) FROM documents"
+            " LEFT JOIN chunks USING (document) GROUP BY document ORDER BY document"
+        ).fetchall()
+    assert rows == [
+        ("a.txt", "Zeile", "[[1,0,5]]", None, "Kopie", "de", 1),
+        ("b.txt", "", "[]", 0, "Kopie", "de", 0),
+        ("c.txt", "Anderes", "[[1,0,7]]", None, "c.txt", "de", 1),
+    ]
+    assert (contents.documents, contents.duplicates, contents.chunks) == (3, 1, 2)
+
+
+def test_a_name_comes_in_its_turn_and_of_a_document_that_is_there(tmp_path: Path) -> None:
+    one = copy("b.txt", "Zeile")
+    with DataLayerWriter(Scratch(tmp_path)) as writer:
+        writer.add(one.document, None, Passages(one.chunks, one.texts, one.vectors))
+        writer.close_document(one.document, None, one.baked().whole())
+        with pytest.raises(ValueError, match="order"):
+            writer.add_name(copy("a.txt", "Zeile").document, "b.txt")
+        with pytest.raises(ValueError, match="before it"):
+            writer.add_name(copy("c.txt", "Anderes").document, "b.txt")
+
+
+def test_marks_and_folds_are_counted(tmp_path: Path) -> None:
+    text = " ".join(f"wort{letter}" for letter in "abcdefghijklm")
+    books = [marked(book("a.txt", f"{text}\n{text}"), {0: ("hidden",)}), book("b.txt", text)]
+    contents = write(tmp_path / "data", books, fold=True)
+    assert (contents.folded, contents.marks) == (1, {"hidden": 1})
+    with closing(sqlite3.connect(tmp_path / "data" / DATABASE)) as database:
+        assert database.execute("SELECT chunk, marks, folded FROM chunks").fetchall() == [
+            (0, '["hidden"]', None),
+            (1, "[]", None),
+            (2, "[]", 1),
+        ]
 
 
 def test_a_documents_date_is_kept(tmp_path: Path) -> None:

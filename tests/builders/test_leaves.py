@@ -10,7 +10,7 @@ import numpy as np
 
 from appliance.format import DATABASE, HEADER_BYTES, VECTORS
 from schemas.merkle import merkle_root
-from tests.builders.corpus import DIMENSION, library
+from tests.builders.corpus import DIMENSION, copy, in_order, library, marked
 from tests.builders.test_data_layer import write
 
 
@@ -26,23 +26,25 @@ def leaf(*contents: bytes | str | int | None) -> bytes:
 
 
 def test_the_roots_follow_from_the_data(tmp_path: Path) -> None:
-    merkle = write(tmp_path / "data", library()).merkle
+    shelf = [*library(), copy("y/1.txt", "Dasselbe"), copy("y/2.txt", "Dasselbe")]
+    shelf[0] = marked(shelf[0], {1: ("doubtful", "hidden")})
+    merkle = write(tmp_path / "data", in_order(shelf)).merkle
     matrix = np.fromfile(tmp_path / "data" / VECTORS, "<f4", offset=HEADER_BYTES).reshape(-1, DIMENSION)
     with closing(sqlite3.connect(tmp_path / "data" / DATABASE)) as database:
         documents = database.execute("SELECT path, sha256 FROM documents ORDER BY document").fetchall()
         chunks = database.execute(
-            'SELECT path, sha256, ordinal, start, "end", page, headings, text FROM chunks JOIN documents'
+            'SELECT path, sha256, ordinal, start, "end", page, headings, text, marks FROM chunks JOIN documents'
             " USING (document) ORDER BY chunk"
         ).fetchall()
         (stated,) = database.execute("SELECT value FROM about WHERE name = 'merkle'").fetchone()
 
     admit = [leaf("admit", path, bytes.fromhex(sha256)) for path, sha256 in documents]
     chunk, embed = [], []
-    for row, (path, sha256, ordinal, start, end, page, headings, text) in enumerate(chunks):
+    for row, (path, sha256, ordinal, start, end, page, headings, text, marks) in enumerate(chunks):
         above = json.loads(headings)
         identity = (path, bytes.fromhex(sha256), ordinal)
         digest = hashlib.sha256(text[start:end].encode()).digest()
-        chunk.append(leaf("chunk", *identity, start, end, page, len(above), *above, digest))
+        chunk.append(leaf("chunk", *identity, start, end, page, len(above), *above, digest, *json.loads(marks)))
         embed.append(leaf("embed", *identity, matrix[row].tobytes()))
     expected = {"admit": merkle_root(admit), "chunk": merkle_root(chunk), "embed": merkle_root(embed)}
     assert merkle == json.loads(stated) == expected
