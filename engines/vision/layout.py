@@ -37,6 +37,7 @@ _HYPHENS: Final = "-\u00ad\u2010\u00ac"
 _SPACES: Final = re.compile(r"\s+")
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ufeff\ufffe\uffff\ud800-\udfff]")
 _WORD_CUT: Final = re.compile(rf"[^\W\d_][{_HYPHENS}]$")
+_SENTENCE_ENDS: Final = re.compile(r"[.!?:;]\W*$")
 _CONJUNCTION: Final = re.compile(r"(?:und|oder|bzw|sowie|and|or|to|bis)\b")
 """After a hyphen that stands for what both words share: `Ein- und Ausgang`."""
 
@@ -114,8 +115,20 @@ def arranged(found: Sequence[Line]) -> tuple[Line, ...]:
     """
     clean = [replace(line, text=_clean(line.text)) for line in found]
     lines = sorted((line for line in clean if line.text), key=lambda line: (line.box, line.text))
-    paragraphs = [paragraph for block in _blocks(lines) for paragraph in _paragraphs(block)]
+    paragraphs: list[list[Line]] = []
+    for block in _blocks(lines):
+        first, *others = _paragraphs(block)
+        if paragraphs and _goes_on(paragraphs[-1][-1], first[0]):
+            paragraphs[-1].extend(first)
+        else:
+            paragraphs.append(first)
+        paragraphs.extend(others)
     return tuple(replace(line, paragraph=i) for i, paragraph in enumerate(paragraphs) for line in paragraph)
+
+
+def _goes_on(above: Line, below: Line) -> bool:
+    """Whether a sentence goes on at the head of the next column."""
+    return not (_is_row(above) or _SENTENCE_ENDS.search(above.text)) and below.text[0].islower()
 
 
 def _clean(text: str) -> str:
@@ -174,9 +187,11 @@ def _gutter(lines: list[Line]) -> _Gutter | None:
 
 
 def _beside(some: list[Line], others: list[Line]) -> int:
-    """How many of `some` have one of `others` on their row."""
-    spans = [(line.box[1], line.box[3]) for line in others]
-    return sum(any(top < _middle(line.box) < bottom for top, bottom in spans) for line in some)
+    """How many of `some` lie between the uppermost and the lowest of `others`; their rows need not be level."""
+    if not others:
+        return 0
+    _, top, _, bottom = _around([line.box for line in others])
+    return sum(top <= _middle(line.box) <= bottom for line in some)
 
 
 def _regions(lines: list[Line], gutter: _Gutter) -> Iterator[list[Line]]:
@@ -314,7 +329,7 @@ def _table(rows: Sequence[_Row], start: int) -> tuple[int, Columns]:
             break
         columns = wider
         end += 1
-    while end > start and len(rows[end - 1].pieces) == 1 and not _goes_on(rows, end - 1):
+    while end > start and len(rows[end - 1].pieces) == 1 and not _is_close(rows, end - 1):
         end -= 1
     columns = _supported(columns, rows[start:end])
     height = statistics.median(_height(row.box) for row in rows[start : end + 1])
@@ -324,9 +339,16 @@ def _table(rows: Sequence[_Row], start: int) -> tuple[int, Columns]:
     return (end, columns) if enough and len(columns) > 1 else (start, [])
 
 
-def _goes_on(rows: Sequence[_Row], i: int) -> bool:
+def _is_close(rows: Sequence[_Row], i: int) -> bool:
     """Whether the row is closer to the one above than that is to the one before it."""
+    if _cut(rows[i - 1], rows[i]):
+        return True
     return i >= 2 and _gap(rows[i - 1], rows[i]) < NEXT_LINE * _gap(rows[i - 2], rows[i - 1])
+
+
+def _cut(above: _Row, below: _Row) -> bool:
+    """Whether a cell's last word goes on in the row below."""
+    return below.pieces[0].text[0].islower() and any(_WORD_CUT.search(piece.text) for piece in above.pieces)
 
 
 def _gap(above: _Row, below: _Row) -> int:
@@ -363,7 +385,8 @@ def _table_lines(rows: Sequence[_Row], columns: Columns) -> list[Line]:
     usual = statistics.median(between) if between else 0
     whole: list[list[Line]] = [list(rows[0].pieces)]
     for above, below in pairwise(rows):
-        if len(below.pieces) < len(columns) and _gap(above, below) < NEXT_LINE * usual:
+        close = _gap(above, below) < NEXT_LINE * usual
+        if len(below.pieces) < len(columns) and (close or _cut(above, below)):
             whole[-1].extend(below.pieces)
         else:
             whole.append(list(below.pieces))
