@@ -1,6 +1,7 @@
 """Joins the parts of one document: chunks in order, stretches of text to the whole text, pages once each. Pure."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -30,6 +31,11 @@ def assemble(document: str, path: str, parts: Iterable[EmbeddingsMade]) -> Baked
         passages=map(assembly.take, chain((first,), parts)),
         whole=assembly.whole,
     )
+
+
+def renamed(baked: BakedDocument, path: str) -> BakedDocument:
+    """The document under another of its names."""
+    return replace(baked, document=baked.document.model_copy(update={"path": path}))
 
 
 class _Assembly:

@@ -11,17 +11,17 @@ from uuid import UUID
 
 import apsw
 
-from builders.image import BakedDocument, Below, BuiltImage, build_image
+from builders.image import BakedDocument, Below, BuiltImage, OtherName, build_image
 from builders.parts import decode_part
-from consumers.bake.core import assemble
+from consumers.bake.core import assemble, renamed
 from consumers.bake.staged import StagedDocument, fetch_parts, hidden_paths, staged_documents
 from consumers.runtime.contract import Done, Failed, Handle, Outcome, Ports, Received
-from infra.ledger import ImageRecord
+from infra.ledger import Counted, ImageRecord
 from infra.paths import CustomerPaths
 from operations.updates import base_of
 from operations.versions import below
 from schemas.errors import CradleError, Permanent, Retryable
-from schemas.messages import JobCompleted, Message
+from schemas.messages import Document, JobCompleted, Message
 
 
 def stage(ports: Ports) -> Handle:
@@ -50,12 +50,13 @@ async def _bake(ports: Ports, job: UUID, completed: JobCompleted) -> BuiltImage:
     if not documents and not over.removed:
         raise Permanent("job.empty", job=job)
     parameters = await ports.jobs.parameters(job)
+    fold = parameters.chunking_config.fold_duplicates
     about = {"fingerprint": await ports.jobs.fingerprint(job), "parameters": parameters.deciding()}
     into = CustomerPaths(ports.home, completed.customer).image(job, completed.generation)
     fetched = cast(AsyncGenerator[bytes, None], fetch_parts(documents, ports.staging, job))
     async with aclosing(fetched) as parts:
         feed = _Feed(parts)
-        building = asyncio.ensure_future(asyncio.to_thread(_build, documents, feed, about, over, into))
+        building = asyncio.ensure_future(asyncio.to_thread(_build, documents, feed, about, over, into, fold=fold))
         try:
             return await asyncio.shield(building)
         finally:
@@ -90,6 +91,7 @@ async def _record(ports: Ports, job: UUID, completed: JobCompleted, built: Built
         merkle=built.merkle,
         baked_at=baked_at,
         retain_until=baked_at + timedelta(hours=customer.retain_hours),
+        counts={Counted.FOLDED: built.folded} if built.folded else {},
     )
     await ports.ledger.baked(job, completed.generation, record)
 
@@ -121,11 +123,19 @@ class _Feed:
 
 
 def _build(
-    documents: Sequence[StagedDocument], feed: _Feed, about: Mapping[str, Any], over: _Over, into: Path
+    documents: Sequence[StagedDocument], feed: _Feed, about: Mapping[str, Any], over: _Over, into: Path, *, fold: bool
 ) -> BuiltImage:
     try:
-        baked = _assembled(documents, feed)
-        return build_image(baked, about, over.base, into, below=over.below, removed=over.removed, builder=over.builder)
+        return build_image(
+            _assembled(documents, feed),
+            about,
+            over.base,
+            into,
+            below=over.below,
+            removed=over.removed,
+            builder=over.builder,
+            fold=fold,
+        )
     except CradleError as error:
         if error.code.startswith("image.") and over.below is None:  # the base is the operator's to mend
             raise Retryable("dependency.away", name="The base image") from error
@@ -134,7 +144,16 @@ def _build(
         raise Retryable("dependency.away", name="The disk of images") from error
 
 
-def _assembled(documents: Sequence[StagedDocument], feed: _Feed) -> Iterator[BakedDocument]:
-    for document in documents:
-        parts = (decode_part(feed.next()) for _ in document.parts)
-        yield assemble(document.id, document.path, parts)
+def _assembled(documents: Sequence[StagedDocument], feed: _Feed) -> Iterator[BakedDocument | OtherName]:
+    """The first of a document's names comes before the others."""
+    met: dict[str, Document] = {}
+    for staged in documents:
+        one = staged.listed
+        if one.is_first:
+            parts = (decode_part(feed.next()) for _ in staged.parts)
+            baked = renamed(assemble(one.id, one.own_path, parts), one.path)
+            if one.names > 1:
+                met[one.id] = baked.document
+            yield baked
+        else:
+            yield OtherName(met[one.id].model_copy(update={"path": one.path}), of=one.first)

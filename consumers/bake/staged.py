@@ -2,15 +2,15 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 from uuid import UUID
 
 from builders.parts import KIND, decode_part
 from consumers.runtime.contract import Ports, SealedStore
-from infra.ledger import DocumentState
 from operations.jobs import open_path
+from operations.names import LISTED, Listed, listed
 from schemas.errors import Permanent
 
 PARTS_AHEAD: Final = 16
@@ -22,27 +22,25 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class StagedDocument:
-    id: str
-    path: str
+    """One name of a document."""
+
+    listed: Listed
     parts: tuple[str, ...]
-    """Staging names, in reading order."""
+    """Staging names, in reading order; none where it is not the first of the document's names."""
 
 
 async def staged_documents(ports: Ports, job: UUID) -> list[StagedDocument]:
-    """The job's finished documents by path's bytes and SHA-256: no id or time of a job decides their order.
+    """What the image lists, by path's bytes and SHA-256: no id or time of a job decides its order.
 
     Raises Permanent `job.incomplete` if one of them has no parts, `key.destroyed` if the job was erased.
     """
     key = await ports.jobs.key(job)
     names = await _part_names(ports.staging, job)
-    documents = []
-    for row in await ports.ledger.documents(job):
-        if row.state is DocumentState.DONE:
-            if row.id not in names:
-                raise Permanent("job.incomplete", what="a document has no parts")
-            path = open_path(key, row.id, row.sealed_path)
-            documents.append(StagedDocument(row.id, path, tuple(names[row.id])))
-    return await _in_final_order(documents, ports.staging, job)
+    found = listed(await ports.ledger.documents(job), lambda row: open_path(key, row.id, row.sealed_path))
+    if any(one.id not in names for one in found):
+        raise Permanent("job.incomplete", what="a document has no parts")
+    ordered = await _in_final_order(found, names, ports.staging, job)
+    return [StagedDocument(one, tuple(names[one.id]) if one.is_first else ()) for one in ordered]
 
 
 async def hidden_paths(ports: Ports, job: UUID) -> list[str]:
@@ -52,7 +50,7 @@ async def hidden_paths(ports: Ports, job: UUID) -> list[str]:
     Raises Permanent `key.destroyed`.
     """
     key = await ports.jobs.key(job)
-    rows = [row for row in await ports.ledger.documents(job) if row.state is not DocumentState.DONE]
+    rows = [row for row in await ports.ledger.documents(job) if row.state not in LISTED]
     return sorted({open_path(key, row.id, row.sealed_path) for row in rows}, key=str.encode)
 
 
@@ -71,15 +69,17 @@ async def _part_names(staging: SealedStore, job: UUID) -> dict[str, list[str]]:
     return names
 
 
-async def _in_final_order(documents: list[StagedDocument], staging: SealedStore, job: UUID) -> list[StagedDocument]:
+async def _in_final_order(
+    found: Sequence[Listed], names: Mapping[str, Sequence[str]], staging: SealedStore, job: UUID
+) -> list[Listed]:
     """The ledger keeps no hash. It is read from a part where two documents of one path make it matter."""
-    same_path = Counter(document.path for document in documents)
+    same_path = Counter(one.path for one in found)
     sha256 = {}
-    for document in documents:
-        if same_path[document.path] > 1:
-            first = decode_part(await staging.get(job, document.parts[0]))
-            sha256[document.id] = first.chunks.document.sha256
-    return sorted(documents, key=lambda document: (document.path.encode(), sha256.get(document.id, "")))
+    for one in found:
+        if same_path[one.path] > 1:
+            first = decode_part(await staging.get(job, names[one.id][0]))
+            sha256[one.id] = first.chunks.document.sha256
+    return sorted(found, key=lambda one: (one.path.encode(), sha256.get(one.id, "")))
 
 
 async def _ahead(

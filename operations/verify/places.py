@@ -23,11 +23,17 @@ from builders.leaves import admit_leaf, chunk_leaf, embed_leaf
 from builders.oci.read import open_image
 from builders.parts import KIND, decode_part
 from infra.staging.sealed import SealedStaging
+from operations.names import Listed
 from schemas.errors import CradleError, Permanent
 from schemas.messages import Chunk, Document, EmbeddingsMade
 
 STAGES: Final = ("admit", "chunk", "embed")
 """Those that have leaves, in the order of the flow."""
+MARKED_SINCE: Final = 3
+"""The version of data layers since which chunks have marks: an image of the release before is proven as well."""
+_CHUNKS: Final = """
+SELECT chunk, ordinal, start, "end", page, headings, tokens, marks FROM chunks WHERE document = ? ORDER BY chunk
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,23 +116,32 @@ def _passage(document: Document, chunk: Chunk, text: str, vector: NDArray[np.flo
 
 
 class Parts:
-    """`paths`: of the documents that the ledger says are done, by id."""
+    """`listed`: every name that an image of the job lists."""
 
     name = "parts"
 
-    def __init__(self, job: UUID, paths: dict[str, str], staging: SealedStaging) -> None:
+    def __init__(self, job: UUID, listed: Sequence[Listed], staging: SealedStaging) -> None:
         self.problems: list[Problem] = []
         self._job = job
-        self._paths = paths
+        self._listed = listed
         self._staging = staging
 
     async def documents(self) -> AsyncIterator[Leaves]:
+        """A document's first name comes before the others, and has its passages."""
         self.problems.clear()
         names = await self._names()
-        for document in await self._in_order(names):
-            parts = [part async for part in self._parts(document, names.get(document, []))]
+        met: dict[str, Document] = {}
+        for one in await self._in_order(names):
+            if not one.is_first:
+                if one.id in met:
+                    yield leaves(met[one.id].model_copy(update={"path": one.path}), [])
+                continue
+            parts = [part async for part in self._parts(one, names.get(one.id, []))]
             if parts:
-                yield leaves(parts[0].chunks.document, [row for part in parts for row in _rows(part)])
+                document = parts[0].chunks.document.model_copy(update={"path": one.path})
+                if one.names > 1:
+                    met[one.id] = document
+                yield leaves(document, [row for part in parts for row in _rows(part)])
 
     async def _names(self) -> dict[str, list[str]]:
         names: dict[str, list[str]] = {}
@@ -134,14 +149,14 @@ class Parts:
             names.setdefault(name.split("/")[-2], []).append(name)
         return names
 
-    async def _in_order(self, names: dict[str, list[str]]) -> list[str]:
-        """The ids in final order. The hash is read only where two documents have one path."""
-        times = Counter(self._paths.values())
+    async def _in_order(self, names: dict[str, list[str]]) -> list[Listed]:
+        """In final order. The hash is read only where two documents have one path."""
+        times = Counter(one.path for one in self._listed)
         order = {}
-        for document, path in self._paths.items():
-            first = await self._read(names.get(document, [])[:1]) if times[path] > 1 else []
-            order[document] = (path.encode(), first[0].chunks.document.sha256 if first else "")
-        return sorted(self._paths, key=lambda document: order[document])
+        for one in self._listed:
+            first = await self._read(names.get(one.id, [])[:1]) if times[one.path] > 1 else []
+            order[one] = (one.path.encode(), first[0].chunks.document.sha256 if first else "")
+        return sorted(self._listed, key=lambda one: order[one])
 
     async def _read(self, names: Sequence[str]) -> list[EmbeddingsMade]:
         try:
@@ -149,8 +164,8 @@ class Parts:
         except Permanent:
             return []
 
-    async def _parts(self, document: str, names: Sequence[str]) -> AsyncIterator[EmbeddingsMade]:
-        path = self._paths[document]
+    async def _parts(self, one: Listed, names: Sequence[str]) -> AsyncIterator[EmbeddingsMade]:
+        path = one.path
         if not names:
             self.problems.append(Problem("staging.missing", "admit", path))
         for name in names:
@@ -209,11 +224,10 @@ def _image_leaves(connection: sqlite3.Connection, vectors: NDArray[np.float32]) 
     documents = connection.execute(
         "SELECT document, path, sha256, media_type, size, text FROM documents ORDER BY document"
     )
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    query = _CHUNKS if version >= MARKED_SINCE else _CHUNKS.replace("marks", "'[]'")
     for number, path, sha256, media_type, size, text in documents:
-        chunks = connection.execute(
-            'SELECT chunk, ordinal, start, "end", page, headings, tokens FROM chunks WHERE document = ? ORDER BY chunk',
-            (number,),
-        )
+        chunks = connection.execute(query, (number,))
         rows = [
             (
                 Chunk(
@@ -223,11 +237,12 @@ def _image_leaves(connection: sqlite3.Connection, vectors: NDArray[np.float32]) 
                     page=page,
                     headings=tuple(json.loads(headings)),
                     tokens=tokens,
+                    marks=tuple(json.loads(marks)),
                 ),
                 text[start:end],
                 vectors[row],
             )
-            for row, ordinal, start, end, page, headings, tokens in chunks
+            for row, ordinal, start, end, page, headings, tokens, marks in chunks
         ]
         nameless = Document(id="0" * 32, path=path, sha256=sha256, media_type=media_type, size=size)
         yield leaves(nameless, rows)

@@ -8,10 +8,11 @@ from typing import Any, Final, cast
 from uuid import UUID
 
 from infra.keys import Keys
-from infra.ledger import DocumentState, JobState, JobView, Ledger
+from infra.ledger import JobState, JobView, Ledger
 from infra.paths import CustomerPaths
 from infra.staging.sealed import SealedStaging
 from operations.jobs import open_path
+from operations.names import listed
 from operations.verify.comparing import Comparison, Difference, compare, first_difference
 from operations.verify.places import STAGES, BakedImage, Leaves, Parts, Place, Problem
 from schemas.errors import CradleError, Permanent
@@ -130,8 +131,9 @@ async def _places(view: JobView, ports: VerifyPorts) -> AsyncGenerator[Place, No
         pass  # its parts cannot be opened any more: the image has to do
     else:
         rows = await ports.ledger.documents(view.id)
-        done = [row for row in rows if row.state is DocumentState.DONE and row.sealed_path]
-        yield Parts(view.id, {row.id: open_path(key, row.id, row.sealed_path) for row in done}, ports.staging)
+        with_path = [row for row in rows if row.sealed_path]
+        found = listed(with_path, lambda row: open_path(key, row.id, row.sealed_path))
+        yield Parts(view.id, found, ports.staging)
     layout = CustomerPaths(ports.home, view.customer).image(view.id, view.generation)
     if layout.exists():
         yield BakedImage(layout, view.image)

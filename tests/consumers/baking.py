@@ -17,8 +17,9 @@ from infra.parameters import Customer
 from infra.staging.memory import MemoryStaging
 from infra.staging.sealed import SealedStaging
 from schemas.errors import Permanent
+from schemas.ids import content_id
 from schemas.messages import Chunk, ChunksMade, Document, EmbeddingsMade, Message, Vectors
-from schemas.parameters import EmbeddingConfig, InstallationParameters
+from schemas.parameters import ChunkingConfig, EmbeddingConfig, InstallationParameters
 from schemas.sealing import seal
 from tests.builders.corpus import Book
 
@@ -39,6 +40,7 @@ class Bench:
     failures: list[str] = field(default_factory=list)
     base_image: str = ""
     extends: str | None = None
+    fold: bool = False
     archive: MemoryArchive = field(default_factory=MemoryArchive)
     now: datetime = NOW
     nonces: int = 0
@@ -91,9 +93,12 @@ class Bench:
 
     # -- what stands before the stage
 
-    def admit(self, document: Document, state: DocumentState = DocumentState.DONE) -> None:
+    def admit(
+        self, document: Document, state: DocumentState = DocumentState.DONE, *, same_as: str | None = None
+    ) -> None:
         sealed = seal(KEY, document.path.encode(), associated=document.id.encode(), nonce=self.entropy(12))
-        self.rows.append(DocumentRow(document.id, state, sealed, None, None))
+        content = content_id(KEY, document.sha256)
+        self.rows.append(DocumentRow(document.id, state, sealed, None, None, content=content, same_as=same_as))
 
     async def stage_parts(self, parts: Sequence[EmbeddingsMade]) -> None:
         for part in parts:
@@ -111,7 +116,11 @@ class _Jobs:
         return "f" * 64
 
     async def parameters(self, job: UUID) -> InstallationParameters:
-        return InstallationParameters(customer_id=CUSTOMER, embedding_config=EmbeddingConfig(model="fake"))
+        return InstallationParameters(
+            customer_id=CUSTOMER,
+            embedding_config=EmbeddingConfig(model="fake"),
+            chunking_config=ChunkingConfig(fold_duplicates=self.bench.fold),
+        )
 
 
 class ErasedBench(Bench):
@@ -137,7 +146,7 @@ def _part(one: Book, chunks: tuple[Chunk, ...], start: int, end: int) -> Embeddi
     return EmbeddingsMade(
         chunks=ChunksMade(
             document=one.document,
-            title=one.document.path,
+            title=one.title or one.document.path,
             language="de",
             text_length=len(one.text),
             text_start=start,

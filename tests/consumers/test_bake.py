@@ -13,13 +13,13 @@ from builders.oci.read import open_image
 from builders.parts import encode_part
 from consumers.bake import stage
 from consumers.runtime.contract import Done, Failed, Outcome
-from infra.ledger import DocumentState
+from infra.ledger import Counted, DocumentState
 from infra.paths import CustomerPaths
 from operations.search import open_library
 from schemas.errors import Permanent, Retryable
 from schemas.ids import document_id
 from schemas.messages import EmbeddingsMade, JobCompleted
-from tests.builders.corpus import Book, book, library
+from tests.builders.corpus import Book, book, copy, library
 from tests.consumers.baking import CUSTOMER, NOW, Bench, ErasedBench, outcomes, parts_of
 
 
@@ -64,7 +64,8 @@ async def test_a_job_becomes_its_image(tmp_path: Path) -> None:
     with open_library(layout) as data:
         assert data.about["fingerprint"] == "f" * 64
         assert data.about["parameters"]["embedding_config"] == {
-            "model": "fake", "revision": None, "normalize": True, "query_prefix": "", "passage_prefix": ""
+            "model": "fake", "revision": None, "normalize": True, "query_prefix": "", "passage_prefix": "",
+            "deterministic": True,
         }  # fmt: skip
         assert data.search("Urlaub", limit=1)[0].text == library()[0].texts[1]
     assert [path.name for path in layout.parent.iterdir()] == [layout.name]
@@ -101,6 +102,48 @@ async def test_two_documents_of_one_path_stand_by_their_hash(tmp_path: Path) -> 
     one = await baked_digest(await bench_with(tmp_path / "a", twins))
     other = await baked_digest(await bench_with(tmp_path / "b", [_with_id(twin, b"key") for twin in twins[::-1]]))
     assert one == other
+
+
+TWICE = (copy("b.txt", "Dasselbe zweimal"), copy("a.txt", "Dasselbe zweimal"), copy("c.txt", "Dasselbe zweimal"))
+
+
+@pytest.mark.parametrize("worked_on", [{0}, {1}, {2}, {0, 2}, {0, 1, 2}])
+async def test_which_of_the_same_bytes_was_worked_on_does_not_show(tmp_path: Path, worked_on: set[int]) -> None:
+    """Two of them may have been, after a race at the entrance."""
+    bench = await bench_with(tmp_path, library())
+    for number, one in enumerate(TWICE):
+        if number in worked_on:
+            bench.admit(one.document)
+            await bench.stage_parts(parts_of(one))
+        else:
+            bench.admit(one.document, DocumentState.DUPLICATE, same_as=TWICE[min(worked_on)].document.id)
+    digest = await baked_digest(bench)
+    with open_library(CustomerPaths(tmp_path, CUSTOMER).image(bench.id, 1)) as data:
+        [found] = data.search('"Dasselbe zweimal"')
+        assert (found.document, found.also) == ("a.txt", ("b.txt", "c.txt"))
+        assert (data.about["documents"], data.about["duplicates"], data.about["chunks"]) == (6, 2, 8)
+    other = await bench_with(tmp_path / "other", [*library(), TWICE[1]])
+    for one in (TWICE[0], TWICE[2]):
+        other.admit(one.document, DocumentState.DUPLICATE, same_as=TWICE[1].document.id)
+    assert await baked_digest(other) == digest
+
+
+async def test_a_duplicate_of_none_is_not_baked(tmp_path: Path) -> None:
+    bench = await bench_with(tmp_path, library())
+    bench.admit(TWICE[0].document, DocumentState.DUPLICATE, same_as="f" * 32)
+    assert (await refused(bench)).code == "job.incomplete"
+
+
+@pytest.mark.parametrize("fold", [False, True])
+async def test_near_repetitions_are_folded_where_the_parameters_say_so(tmp_path: Path, fold: bool) -> None:
+    text = "Alle Angaben ohne Gewähr, denn Irrtum bleibt stets vorbehalten."
+    bench = await bench_with(tmp_path, [book("a.txt", text), book("b.txt", f"Anderes\n{text.upper()}")])
+    bench.fold = fold
+    await baked_digest(bench)
+    assert bench.images[-1][1].counts == ({Counted.FOLDED: 1} if fold else {})
+    with open_library(CustomerPaths(tmp_path, CUSTOMER).image(bench.id, 1)) as data:
+        assert len(data.search("Gewähr")) == (1 if fold else 2)
+        assert data.about["folded"] == int(fold)
 
 
 async def test_only_finished_documents_are_baked(tmp_path: Path) -> None:
