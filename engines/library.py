@@ -5,10 +5,12 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from engines.embedding import EmbeddingEngine, load_engine
+from engines.embedding import identify as identify_embedding
 from engines.tokenizer import Tokenizer, load_tokenizer
 from engines.vision import VisionEngine
+from engines.vision import identify as identify_vision
 from engines.vision import load_engine as load_vision_engine
-from schemas.parameters import EmbeddingConfig, VisionConfig
+from schemas.parameters import EmbeddingConfig, InstallationParameters, VisionConfig
 
 Config = TypeVar("Config", EmbeddingConfig, VisionConfig)
 Loaded = TypeVar("Loaded")
@@ -41,6 +43,17 @@ class EngineLibrary:
                 self._loaded[key] = await asyncio.to_thread(load, config)
             loaded: Loaded = self._loaded[key]  # type: ignore[assignment]
             return loaded
+
+
+def identify(parameters: InstallationParameters) -> dict[str, str]:
+    """The identities of the engines that a job of these parameters asks, by port, as `fingerprint` takes them.
+
+    Blocking: weights may have to be hashed. Raises as each port's own `identify`.
+    """
+    return {
+        "embedding": str(identify_embedding(parameters.embedding_config)),
+        "vision": str(identify_vision(parameters.vision_config)),
+    }
 
 
 def _loading(config: EmbeddingConfig) -> EmbeddingConfig:

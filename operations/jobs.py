@@ -2,13 +2,13 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from engines.embedding import EngineIdentity, identify
+from engines.library import identify
 from infra.archive import Archive
 from infra.keys import LEASE_SECONDS, Keys
 from infra.ledger import DocumentState, JobState, JobView, Ledger, Limit, NewJob
@@ -19,10 +19,11 @@ from operations.updates import newest_base
 from schemas import sealing
 from schemas.errors import CradleError, Permanent
 from schemas.ids import job_id
-from schemas.parameters import EmbeddingConfig, InstallationParameters, fingerprint
+from schemas.parameters import InstallationParameters, fingerprint
 from schemas.topology import Topology
 
-Identify = Callable[[EmbeddingConfig], EngineIdentity]
+Identify = Callable[[InstallationParameters], Mapping[str, str]]
+"""The engines' identities, by port."""
 
 OVER: Final = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.ERASED})
 """States that no waiting gets past."""
@@ -90,8 +91,8 @@ async def open_job(
 
 
 async def _fingerprint(parameters: InstallationParameters, topology: Topology, identify: Identify) -> str:
-    engine = await asyncio.to_thread(identify, parameters.embedding_config)  # it may have to hash the weights
-    return fingerprint(parameters, {"embedding": str(engine)}, topology.versions())
+    engines = await asyncio.to_thread(identify, parameters)  # it may have to hash weights
+    return fingerprint(parameters, engines, topology.versions())
 
 
 async def _create_key(job: UUID, keys: Keys, ledger: Ledger) -> bytes:

@@ -5,16 +5,15 @@ the same today.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 from appliance.format import VERSION
-from engines.embedding import EngineIdentity
 from infra.archive import Archive
 from infra.parameters import ParameterStore
 from operations.versions import find_record, newest
 from schemas.errors import Permanent
-from schemas.parameters import EmbeddingConfig, changed_stages
+from schemas.parameters import InstallationParameters, changed_stages
 from schemas.topology import Topology
 from schemas.versions import MOST_UPDATES, VersionRecord, read_version
 
@@ -25,7 +24,7 @@ async def newest_base(
     archive: Archive,
     parameters: ParameterStore,
     topology: Topology,
-    identify: Callable[[EmbeddingConfig], EngineIdentity],
+    identify: Callable[[InstallationParameters], Mapping[str, str]],
 ) -> VersionRecord:
     """The customer's newest version, which an update that is opened now lies over.
 
@@ -37,8 +36,8 @@ async def newest_base(
         raise Permanent("update.nothing", customer=customer)
     _check_format(base)
     _, values = await parameters.version(customer, base.parameters)
-    engine = str(await asyncio.to_thread(identify, values.embedding_config))  # it may have to hash the weights
-    changed = changed_stages(base.fingerprint, values, engine, topology.versions()) - topology.of_whole_jobs
+    engines = await asyncio.to_thread(identify, values)  # it may have to hash weights
+    changed = changed_stages(base.fingerprint, values, engines, topology.versions()) - topology.of_whole_jobs
     if changed:
         told = ", ".join(stage for stage in topology.stages if stage in changed)
         raise Permanent("update.stages", version=base.version, stages=told)

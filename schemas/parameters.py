@@ -112,8 +112,11 @@ FIRST_TOUCHED: Final[Mapping[str, str]] = {
     "chunking_config.fold_duplicates": "bake",
 }
 """The first stage whose results a field changes. What `deciding` leaves out changes none."""
-ENGINE_TOUCHES: Final = frozenset({"chunk", "embed"})
-"""The stages that ask the embedding engine: one for its tokenizer, one for its vectors."""
+ENGINE_TOUCHES: Final[Mapping[str, frozenset[str]]] = {
+    "embedding": frozenset({"chunk", "embed"}),  # one asks it for its tokenizer, one for its vectors
+    "vision": frozenset({"ocr"}),
+}
+"""The stages that ask each engine."""
 
 
 def changed_fields(old: InstallationParameters, new: InstallationParameters) -> list[str]:
@@ -123,28 +126,30 @@ def changed_fields(old: InstallationParameters, new: InstallationParameters) -> 
 
 
 def changed_stages(
-    fingerprint_then: str, parameters: InstallationParameters, engine: str, now: Mapping[str, int]
+    fingerprint_then: str, parameters: InstallationParameters, engines: Mapping[str, str], now: Mapping[str, int]
 ) -> set[str]:
     """The stages that may make something else today than when a job of these parameters got that fingerprint.
 
-    `engine` and `now` are today's embedding engine and stage versions. A version only rises, so every earlier one is
-    tried. Where none explains the fingerprint, the engine is another one, and every stage that was ever changed may
-    have been changed since. Empty: nothing changed.
+    `engines` and `now` are today's engines and stage versions, as `fingerprint` takes them. A version only rises, so
+    every earlier one is tried. Where none explains the fingerprint, an engine is another one, or the fingerprint is of
+    a time with other engines, stages or parameters: then every stage that asks an engine, and every one that was ever
+    changed, may have been changed since. Empty: nothing changed.
     """
     names = list(now)
     for versions in islice(product(*(range(now[name], 0, -1) for name in names)), MOST_VERSIONS):
         then = dict(zip(names, versions, strict=True))
-        if fingerprint(parameters, {"embedding": engine}, then) == fingerprint_then:
+        if fingerprint(parameters, engines, then) == fingerprint_then:
             return {name for name in names if then[name] != now[name]}
-    return {name for name in names if now[name] > 1 or name in ENGINE_TOUCHES}
+    asking = frozenset[str]().union(*ENGINE_TOUCHES.values())
+    return {name for name in names if now[name] > 1 or name in asking}
 
 
-def fingerprint(parameters: InstallationParameters, engines: dict[str, str], stages: dict[str, int]) -> str:
+def fingerprint(parameters: InstallationParameters, engines: Mapping[str, str], stages: Mapping[str, int]) -> str:
     """Hash of everything that decides a result, 64 hex digits.
 
     `engines` maps a port to the engine's identity (name, weights' hash, tokenizer), `stages` a stage to its version.
     """
-    return _canonical_sha256({"parameters": parameters.deciding(), "engines": engines, "stages": stages})
+    return _canonical_sha256({"parameters": parameters.deciding(), "engines": dict(engines), "stages": dict(stages)})
 
 
 def _canonical_sha256(value: object) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
-from consumers.runtime.contract import Handle, Outcome, Ports, Received
+from consumers.runtime.contract import Handle, Outcome, Ports, Received, Underway
 from engines.extraction.parsers import InProcess
 from engines.library import EngineLibrary
 from schemas.errors import Permanent
@@ -106,6 +106,6 @@ def received(message: Message, *, job: UUID = JOB, name: str = "a message") -> R
 
 async def outcomes(handle: Handle, *inputs: Received[Message]) -> list[Outcome]:
     """What the stage answers, in the order it answers; each input exactly once."""
-    answered = [outcome async for outcome in handle(inputs)]
+    answered = [outcome async for outcome in handle(inputs) if not isinstance(outcome, Underway)]
     assert sorted(outcome.input.id for outcome in answered) == sorted(given.id for given in inputs)
     return answered

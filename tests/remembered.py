@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from appliance.format import VERSION
 from builders.oci.read import Image, open_image
-from engines.embedding import identify
+from engines.library import identify
 from infra.ledger import JobView
 from infra.paths import CustomerPaths
 from operations.versions import remember
@@ -67,7 +67,7 @@ async def remember_version(
 ) -> VersionRecord:
     """Puts the record of a version into the archive: of acme's first parameters, made by today's stages."""
     _, values = await entrance.store.version("acme", 1)
-    made_by = fingerprint(values, {"embedding": str(identify(values.embedding_config))}, TOPOLOGY.versions())
+    made_by = fingerprint(values, identify(values), TOPOLOGY.versions())
     layers = {"manifest": {"layers": [{"digest": LAYERS[1], "annotations": {"cradle.layer": "data-000"}}]}}
     fields = {"extends": extends, "fingerprint": made_by, **layers}
     record = make_record(version, **fields | other)

@@ -1,10 +1,12 @@
-"""The `chunk` stage: a document's raw bytes become passages that the embedding model reads whole.
+"""The `chunk` stage: a document's text becomes passages that the embedding model reads whole.
 
-    chunk-ready (DocumentAdmitted)  ->  extract, split, group  ->  chunked (ChunksMade, one or several a document)
+    chunk-ready (DocumentAdmitted)     ->  extract  --+
+                                                      +-->  split, group  ->  chunked (ChunksMade, one or several)
+    ocr-done    (DocumentRecognised)   ->  compose  --+
 
 - `breaks` finds where a text may be cut, and how well a cut would stand there;
 - `core` packs what lies between the breaks into chunks, and chunks into messages; both are pure;
-- `handle` fetches the bytes, calls the engines off the event loop, and answers.
+- `handle` gets the text, of a file or of pages that were recognised, calls the engines off the event loop, and answers.
 """
 
 from consumers.chunk.handle import stage

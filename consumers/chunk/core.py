@@ -1,5 +1,7 @@
 """Splits a text into chunks, and chunks into messages. Pure: the tokenizer's answers are arguments.
 
+A document that was recognised comes in pages, which are one text first.
+
 A chunk begins where the one before it ended, or at most `overlap_tokens` earlier. It ends
 
 1. before the first heading, once it is a quarter full: a section is not mixed with the next for the sake of size;
@@ -12,7 +14,7 @@ Time is linear in the text: every break is looked at by a bounded number of chun
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,9 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consumers.chunk.breaks import Breaks, Strength, find_breaks, next_visible
-from engines.extraction import Extracted
+from engines.extraction import Extracted, ExtractedHeading, ExtractedMark
+from engines.extraction.reading import Piece, Reading, compose
 from engines.tokenizer import Tokenizer
-from schemas.messages import Chunk, ChunksMade, Document, PageSpan
+from infra.ledger import Counted
+from schemas.messages import Chunk, ChunksMade, Document, DocumentRecognised, PageSpan, RecognisedPage
+from schemas.messages.chunks import Mark
 
 MAX_CHUNK_CHARACTERS: Final = 16_000
 """Code points, whatever their tokens: some tokenizers make one token of a word of any length."""
@@ -35,6 +40,21 @@ MAX_HEADING_CHARACTERS: Final = 200
 _WORD_START: Final = re.compile(r"(?<=\s)\S")
 _SPACE: Final = " \n\t"
 """White space at which every additive tokenizer parts words."""
+
+
+def composed(made: DocumentRecognised, pages: Sequence[RecognisedPage]) -> Extracted:
+    """One text of pages that have theirs. Raises Permanent `document.no-text`."""
+    pieces = [
+        Piece(
+            text=page.text,
+            headings=tuple(ExtractedHeading(one.level, one.start, one.end) for one in page.headings),
+            page=page.number,
+            marks=tuple(ExtractedMark(mark.kind, mark.start, mark.end) for mark in page.marks),
+            confidence=page.confidence,
+        )
+        for page in pages
+    ]
+    return compose(Reading(pieces, title=made.title, date=made.date))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +106,7 @@ def split(extracted: Extracted, measure: Measure, *, max_tokens: int, overlap_to
     spans = _Packing(extracted.text, find_breaks(extracted), measure, max_tokens, overlap_tokens).spans()
     page_starts = [page.start for page in extracted.pages]
     headings = _HeadingPaths(extracted)
+    marks = _Marks(extracted)
     return [
         Chunk(
             ordinal=ordinal,
@@ -94,6 +115,7 @@ def split(extracted: Extracted, measure: Measure, *, max_tokens: int, overlap_to
             tokens=span.tokens,
             page=extracted.pages[bisect_right(page_starts, span.start) - 1].number if page_starts else None,
             headings=headings.at(span.start),
+            marks=marks.meeting(span.start, span.end),
         )
         for ordinal, span in enumerate(spans)
     ]
@@ -221,6 +243,24 @@ class _HeadingPaths:
         return self._paths[index] if index >= 0 else ()
 
 
+class _Marks:
+    """Which kinds of marks a stretch of text meets."""
+
+    def __init__(self, extracted: Extracted) -> None:
+        kinds = sorted({mark.kind for mark in extracted.marks})
+        spans = {kind: [mark for mark in extracted.marks if mark.kind == kind] for kind in kinds}
+        self._starts = {kind: [mark.start for mark in marks] for kind, marks in spans.items()}
+        self._ends = {kind: [mark.end for mark in marks] for kind, marks in spans.items()}
+
+    def meeting(self, start: int, end: int) -> tuple[Mark, ...]:
+        return tuple(kind for kind in self._starts if self._meets(kind, start, end))
+
+    def _meets(self, kind: Mark, start: int, end: int) -> bool:
+        """Marks of a kind do not overlap, so the first one that ends after `start` decides."""
+        index = bisect_right(self._ends[kind], start)
+        return index < len(self._starts[kind]) and self._starts[kind][index] < end
+
+
 def messages(document: Document, extracted: Extracted, chunks: Sequence[Chunk]) -> Iterator[ChunksMade]:
     """The chunks in messages that stay well below a record's 1 MiB, with their vectors too (see the limits above).
 
@@ -241,13 +281,18 @@ def messages(document: Document, extracted: Extracted, chunks: Sequence[Chunk]) 
             text_start=start,
             text=extracted.text[start:end],
             pages=tuple(
-                PageSpan(number=page.number, start=page.start, end=page.end)
+                PageSpan(number=page.number, start=page.start, end=page.end, confidence=page.confidence)
                 for page in extracted.pages
                 if page.start < end and start < page.end
             ),
             chunks=tuple(group),
         )
         previous_end = end
+
+
+def counts(made: Sequence[ChunksMade]) -> Mapping[Counted, int]:
+    """How many chunks hold text that a reader of the document does not see."""
+    return {Counted.HIDDEN: sum("hidden" in chunk.marks for message in made for chunk in message.chunks)}
 
 
 def _groups(text: str, chunks: Sequence[Chunk]) -> Iterator[list[Chunk]]:

@@ -1,23 +1,25 @@
-"""The ports' side of `chunk`: fetch the raw bytes, extract and split them in a worker thread, answer."""
+"""The ports' side of `chunk`: get the document's text, split it in a worker thread, answer."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
 
-from consumers.chunk.core import Measure, messages, split
+from consumers.chunk.core import Measure, composed, counts, messages, split
 from consumers.runtime.contract import Done, Failed, Handle, Outcome, Output, Ports, Received
 from engines.extraction import Extracted
 from engines.tokenizer import Tokenizer
 from schemas.errors import Permanent
-from schemas.messages import ChunksMade, Document, DocumentAdmitted, Message
+from schemas.messages import ChunksMade, Document, DocumentAdmitted, DocumentRecognised, Message
+from schemas.pages import decode_pages
 from schemas.parameters import InstallationParameters
 
 
 def stage(ports: Ports) -> Handle:
     async def handle(inputs: Sequence[Received[Message]]) -> AsyncIterator[Outcome]:
         for received in inputs:
-            assert isinstance(received.message, DocumentAdmitted)
             try:
-                made = await _chunk(ports, received, received.message)
+                made = await _chunk(ports, received)
             except Permanent as error:
                 yield Failed(received, error)
             else:
@@ -25,17 +27,35 @@ def stage(ports: Ports) -> Handle:
                     received,
                     outputs=tuple(Output(message, document=message.document.id) for message in made),
                     items=sum(len(message.chunks) for message in made),
+                    counts=counts(made),
                 )
 
     return handle
 
 
-async def _chunk(ports: Ports, received: Received[Message], admitted: DocumentAdmitted) -> list[ChunksMade]:
+async def _chunk(ports: Ports, received: Received[Message]) -> list[ChunksMade]:
     parameters = await ports.jobs.parameters(received.job)
     tokenizer = await ports.engines.tokenizer(parameters.embedding_config)
-    raw = await ports.staging.get(received.job, admitted.object)
-    extracted = await ports.parsers.extract(received.job, raw, admitted.document.media_type)
-    return await asyncio.to_thread(chunk, admitted.document, extracted, tokenizer, parameters)
+    document, extracted = await _TEXT[type(received.message)](ports, received.job, received.message)
+    return await asyncio.to_thread(chunk, document, extracted, tokenizer, parameters)
+
+
+async def _extracted(ports: Ports, job: UUID, admitted: DocumentAdmitted) -> tuple[Document, Extracted]:
+    """The text of a file that is read for the first time."""
+    raw = await ports.staging.get(job, admitted.object)
+    return admitted.document, await ports.parsers.extract(job, raw, admitted.document.media_type)
+
+
+async def _composed(ports: Ports, job: UUID, made: DocumentRecognised) -> tuple[Document, Extracted]:
+    """The text of a document whose pages were read before."""
+    pages = made.pages if made.object is None else decode_pages(await ports.staging.get(job, made.object))
+    return made.document, await asyncio.to_thread(composed, made, pages)
+
+
+_TEXT: Final[Mapping[type[Message], Callable[[Ports, UUID, Any], Awaitable[tuple[Document, Extracted]]]]] = {
+    DocumentAdmitted: _extracted,
+    DocumentRecognised: _composed,
+}
 
 
 def chunk(

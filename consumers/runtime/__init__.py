@@ -23,6 +23,7 @@ from consumers.runtime.contract import (
     Received,
     Refused,
     StageFactory,
+    Underway,
 )
 from consumers.runtime.runtime import Options, Runtime
 
@@ -40,4 +41,5 @@ __all__ = [
     "Refused",
     "Runtime",
     "StageFactory",
+    "Underway",
 ]

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import structlog
 
-from consumers.runtime.contract import Failed, Handle, Outcome, Piece, Received
+from consumers.runtime.contract import Failed, Handle, Outcome, Piece, Received, Underway
 from schemas.errors import Permanent, Retryable
 from schemas.messages import Message
 
@@ -41,7 +41,7 @@ def unforeseen(error: Exception) -> Unforeseen:
 
 
 class Attempts:
-    """Runs `handle`, the stage's function, at most `most` times a message. `beat` is called at each outcome."""
+    """Runs `handle`, the stage's function, at most `most` times a message. `beat` is called at each of its answers."""
 
     def __init__(self, stage: str, handle: Handle, *, most: int, beat: Callable[[], None]) -> None:
         self._stage = stage
@@ -86,12 +86,14 @@ class Attempts:
         """Takes each input out of `left` as its own outcome comes."""
         if not left:
             return
-        handled = cast(AsyncGenerator[Outcome, None], self._handle([*left.values()]))
+        handled = cast(AsyncGenerator[Outcome | Underway, None], self._handle([*left.values()]))
         async with aclosing(handled) as outcomes:
             async for outcome in outcomes:
+                self._beat()
+                if isinstance(outcome, Underway):
+                    continue
                 if not isinstance(outcome, Piece):  # the input's own is still to come
                     del left[outcome.input.id]
-                self._beat()
                 yield outcome
         if left:
             raise RuntimeError(f"the {self._stage} stage gave no outcome for {len(left)} inputs")

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from consumers.runtime.attempts import Died, Unforeseen, unforeseen
-from consumers.runtime.contract import Handle, Outcome, Received
+from consumers.runtime.contract import Handle, Outcome, Received, Underway
 from schemas.errors import Retryable
 from schemas.messages import Message
 
@@ -41,7 +41,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    outcome: Outcome
+    outcome: Outcome | Underway
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class _Cell:
         self._beat = beat
         self._process: Process | None = None
 
-    async def handle(self, inputs: Sequence[Received[Message]]) -> AsyncIterator[Outcome]:
+    async def handle(self, inputs: Sequence[Received[Message]]) -> AsyncIterator[Outcome | Underway]:
         for received in inputs:
             process = await self._started()
             await _send(process, received)

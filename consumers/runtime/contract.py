@@ -125,8 +125,15 @@ class Held:
 Outcome = Done | Piece | Failed | Held
 
 
+@dataclass(frozen=True, slots=True)
+class Underway:
+    """No outcome, but progress: said of an input that takes long, lest the stage be taken for stuck."""
+
+    input: Received[Message]
+
+
 class Handle(Protocol):
-    def __call__(self, inputs: Sequence[Received[Message]]) -> AsyncIterator[Outcome]:
+    def __call__(self, inputs: Sequence[Received[Message]]) -> AsyncIterator[Outcome | Underway]:
         """One outcome for each input, in any order, after any pieces of it. May raise Retryable: what has no outcome
         yet is tried again."""
 

@@ -130,8 +130,8 @@ async def _changed(request: Request, parent: JobView, ports: ReplayPorts) -> tup
     version, now = await ports.parameters.version(parent.customer, request.parameters or parent.parameters)
     fields = changed_fields(then, now)
     refusing.check_fields(fields, request.topic, ports.topology)
-    engine = str(await asyncio.to_thread(ports.identify, then.embedding_config))
-    stages = changed_stages(parent.fingerprint, then, engine, ports.topology.versions())
+    engines = await asyncio.to_thread(ports.identify, then)
+    stages = changed_stages(parent.fingerprint, then, engines, ports.topology.versions())
     refusing.check_stages(stages, request.topic, ports.topology)
     refusing.check_update(parent, fields, stages, ports.topology)
     return version, stages | {FIRST_TOUCHED[name] for name in fields}

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from engines.embedding import identify
+from engines.library import identify
 from infra.broker import Broker
 from infra.keys import Keys
 from infra.ledger import Ledger

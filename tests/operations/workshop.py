@@ -11,8 +11,8 @@ from typing import Any
 from uuid import UUID
 
 from consumers.app import stage_factory
-from consumers.runtime.contract import Failed, Handle, Ports, Received
-from engines.embedding import EngineIdentity, identify
+from consumers.runtime.contract import Failed, Handle, Ports, Received, Underway
+from engines.library import identify
 from infra.broker import OutgoingRecord, StoredRecord
 from infra.broker.memory import MemoryBroker
 from infra.ledger import JobState, JobView, Outcome, Unit
@@ -44,7 +44,9 @@ class Workshop:
     topology: Topology = TOPOLOGY
     broker: MemoryBroker = field(default_factory=MemoryBroker)
     engine: str = ""
-    """Stands behind the engine's name: a change of the engine."""
+    """Stands behind the embedding engine's identity: a change of the engine."""
+    vision: str = ""
+    """The same of the vision engine."""
     broken: dict[str, str] = field(default_factory=dict)
     """Codes that a stage fails with, whatever it is given."""
 
@@ -93,9 +95,9 @@ class Workshop:
     def verify_ports(self) -> VerifyPorts:
         return VerifyPorts(self.entrance.ledger, self.entrance.keys, self.entrance.sealed, self.home)
 
-    def identify(self, config: EmbeddingConfig) -> EngineIdentity:
-        found = identify(config)
-        return replace(found, name=found.name + self.engine)
+    def identify(self, parameters: InstallationParameters) -> dict[str, str]:
+        found = identify(parameters)
+        return {"embedding": found["embedding"] + self.engine, "vision": found["vision"] + self.vision}
 
     async def add_parameters(self, **sections: Any) -> int:
         fields = {"embedding_config": EmbeddingConfig(model="fake")} | sections
@@ -149,9 +151,9 @@ class Workshop:
         while moved:
             moved = False
             for stage, handle in handles.items():
-                [topic] = self.topology.stages[stage].reads
-                for record in self._unread(stage, self.broker.records(topic)):
-                    moved |= await self._deliver(stage, handle, record)
+                for topic in self.topology.stages[stage].reads:
+                    for record in self._unread(stage, self.broker.records(topic)):
+                        moved |= await self._deliver(stage, handle, record)
             moved |= await self._announce()
 
     def _unread(self, stage: str, records: Iterable[StoredRecord]) -> list[StoredRecord]:
@@ -171,13 +173,13 @@ class Workshop:
             if stage == "bake":
                 await ledger.failed(job, self.broken[stage])
             return True
-        [outcome] = [outcome async for outcome in handle([received])]
+        [outcome] = [outcome async for outcome in handle([received]) if not isinstance(outcome, Underway)]
         if isinstance(outcome, Failed):
             await ledger.record(stage, [Outcome(identity, job, document, code=outcome.error.code)], now=NOW)
             return True
         units: list[Unit] = []
         for number, output in enumerate(outcome.outputs):  # type: ignore[union-attr]
-            [topic] = self.topology.stages[stage].writes
+            topic = output.topic or self.topology.topic_of(output.message.TYPE, stage)
             made = message_id(job, stage, output.identity or identity, 0 if output.identity else number)
             await self.publish(topic, output.message, job, made, output.document)
             units += [Unit(made, reader, output.document) for reader in self.topology.readers[topic]]

@@ -30,7 +30,7 @@ def changed(section: str, **fields: Any) -> InstallationParameters:
 
 
 PARAMETERS = InstallationParameters.model_validate(GIVEN)
-ENGINES, STAGES = {"embedding": "builtin weights=1"}, {"chunk": 1}
+ENGINES, STAGES = {"embedding": "builtin weights=1", "vision": "rapidocr weights=1"}, {"chunk": 1}
 
 
 def test_they_travel_through_json_unchanged() -> None:
@@ -66,13 +66,14 @@ def test_the_hash_covers_the_whole_and_is_stable() -> None:
         InstallationParameters.model_validate({**GIVEN, "customer_id": "other"}),
     ]
     assert PARAMETERS.sha256() not in {other.sha256() for other in others}
-    assert PARAMETERS.sha256() == "203cf73ce100d3b0f967e58bf6e3cc350a15cfd55a9688c59659cb5de4f8fec8"
+    assert PARAMETERS.sha256() == "4feb0a1ef413dc064dc189aeb80449417efd6a757b2c93680d71dd51923bb764"
 
 
 def test_neither_the_batch_size_nor_the_counts_nor_the_customer_decide_a_result() -> None:
     mark = fingerprint(PARAMETERS, ENGINES, STAGES)
     same = [
         changed("embedding_config", batch_size=1),
+        changed("vision_config", batch_size=1),
         changed("initial_stats", total_files=900, total_documents=1000),
         InstallationParameters.model_validate({**GIVEN, "customer_id": "other"}),
     ]
@@ -88,9 +89,15 @@ def test_everything_else_decides_it() -> None:
         fingerprint(changed("embedding_config", passage_prefix="passage: "), ENGINES, STAGES),
         fingerprint(changed("chunking_config", max_tokens=100), ENGINES, STAGES),
         fingerprint(changed("chunking_config", overlap_tokens=10), ENGINES, STAGES),
-        fingerprint(changed("vision_config", engine="rapidocr"), ENGINES, STAGES),
+        fingerprint(changed("embedding_config", deterministic=False), ENGINES, STAGES),
+        fingerprint(changed("chunking_config", fold_duplicates=True), ENGINES, STAGES),
+        fingerprint(changed("vision_config", engine="fake"), ENGINES, STAGES),
+        fingerprint(changed("vision_config", revision="abc"), ENGINES, STAGES),
+        fingerprint(changed("vision_config", dpi=150), ENGINES, STAGES),
+        fingerprint(changed("vision_config", min_confidence=0.9), ENGINES, STAGES),
         fingerprint(changed("graph_config", enabled=True), ENGINES, STAGES),
-        fingerprint(PARAMETERS, {"embedding": "builtin weights=2"}, STAGES),
+        fingerprint(PARAMETERS, ENGINES | {"embedding": "builtin weights=2"}, STAGES),
+        fingerprint(PARAMETERS, ENGINES | {"vision": "rapidocr weights=2"}, STAGES),
         fingerprint(PARAMETERS, ENGINES, {"chunk": 2}),
     ]
     assert len({fingerprint(PARAMETERS, ENGINES, STAGES), *others}) == len(others) + 1
@@ -109,7 +116,7 @@ def test_order_of_engines_and_stages_does_not_count() -> None:
 def test_of_every_deciding_field_it_is_known_which_stage_it_touches_first() -> None:
     deciding = {f"{section}.{field}" for section, fields in PARAMETERS.deciding().items() for field in dict(fields)}  # type: ignore[call-overload]
     assert deciding == FIRST_TOUCHED.keys()
-    assert ENGINE_TOUCHES | set(FIRST_TOUCHED.values()) <= read_flow().stages.keys()
+    assert {*FIRST_TOUCHED.values()}.union(*ENGINE_TOUCHES.values()) <= read_flow().stages.keys()
 
 
 def test_changed_fields_are_named_and_a_batch_size_is_none() -> None:
@@ -122,16 +129,26 @@ def test_changed_fields_are_named_and_a_batch_size_is_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("now", "engine", "stages"),
+    ("now", "other", "stages"),
     [
-        ({"admit": 2, "chunk": 1, "embed": 3}, "engine", set()),
-        ({"admit": 2, "chunk": 2, "embed": 3}, "engine", {"chunk"}),
-        ({"admit": 4, "chunk": 1, "embed": 5}, "engine", {"admit", "embed"}),
-        ({"admit": 1, "chunk": 1, "embed": 3}, "another", {"chunk", "embed"}),
-        ({"admit": 2, "chunk": 1, "embed": 3}, "another", {"admit", "chunk", "embed"}),
+        ({"admit": 2, "ocr": 1, "chunk": 1, "embed": 3}, {}, set()),
+        ({"admit": 2, "ocr": 1, "chunk": 2, "embed": 3}, {}, {"chunk"}),
+        ({"admit": 4, "ocr": 2, "chunk": 1, "embed": 5}, {}, {"admit", "ocr", "embed"}),
+        ({"admit": 1, "ocr": 1, "chunk": 1, "embed": 3}, {"embedding": "another"}, {"ocr", "chunk", "embed"}),
+        ({"admit": 1, "ocr": 1, "chunk": 1, "embed": 3}, {"vision": "another"}, {"ocr", "chunk", "embed"}),
+        ({"admit": 2, "ocr": 1, "chunk": 1, "embed": 3}, {"vision": "another"}, {"admit", "ocr", "chunk", "embed"}),
     ],
 )
-def test_stages_that_changed_since_a_fingerprint_are_found(now: dict[str, int], engine: str, stages: set[str]) -> None:
-    then = {"admit": min(2, now["admit"]), "chunk": 1, "embed": 3}
-    was = fingerprint(PARAMETERS, {"embedding": "engine"}, then)
-    assert changed_stages(was, PARAMETERS, engine, now) == stages
+def test_stages_that_changed_since_a_fingerprint_are_found(
+    now: dict[str, int], other: dict[str, str], stages: set[str]
+) -> None:
+    then = {"admit": min(2, now["admit"]), "ocr": 1, "chunk": 1, "embed": 3}
+    was = fingerprint(PARAMETERS, ENGINES, then)
+    assert changed_stages(was, PARAMETERS, ENGINES | other, now) == stages
+
+
+def test_a_fingerprint_of_before_there_was_an_ocr_stage_means_that_all_but_packing_may_have_changed() -> None:
+    then = {"admit": 1, "chunk": 2, "embed": 1, "pack": 1, "bake": 2}
+    was = fingerprint(PARAMETERS, {"embedding": ENGINES["embedding"]}, then)
+    now = read_flow().versions()
+    assert changed_stages(was, PARAMETERS, ENGINES, now) == now.keys() - {"pack"}

@@ -11,7 +11,7 @@ from schemas.topology import Key, Origin, read_topology
 ROOT = Path(__file__).parents[2]
 REAL = (ROOT / "topics.yaml").read_text()
 FOLDERS = {folder.parent.name for folder in (ROOT / "consumers").glob("*/__init__.py")} - {"runtime"}
-STAGES = ["admit", "chunk", "embed", "pack", "bake"]
+STAGES = ["admit", "ocr", "chunk", "embed", "pack", "bake"]
 TOPIC = "{type: cradle.pages.v1, key: document, partitions: 4, retention: 7d, max_bytes: 1MiB}"
 
 
@@ -41,7 +41,7 @@ def test_the_real_flow_answers_its_questions() -> None:
         24 * 3600,
         1024 * 1024,
     )
-    assert "ocr-ready" in [name for name, topic in real.topics.items() if topic.reserved]
+    assert "graphed" in [name for name, topic in real.topics.items() if topic.reserved]
 
 
 def test_every_folder_of_consumers_is_a_stage_of_the_real_flow() -> None:
@@ -193,8 +193,11 @@ def test_what_follows_a_topic_and_which_topic_is_before_a_stage() -> None:
     flow_ = read_flow()
     assert flow_.following("chunk-ready") == {"chunk", "embed", "pack", "bake"}
     assert flow_.following("bake-ready") == {"bake"}
+    assert flow_.following("ocr-ready") == {"ocr", "chunk", "embed", "pack", "bake"}
+    assert flow_.following("ocr-done") == flow_.following("chunk-ready")
     assert [flow_.latest_before({stage}) for stage in flow_.stages] == [
         "ingest",
+        "ocr-ready",
         "chunk-ready",
         "chunked",
         "embedded",
