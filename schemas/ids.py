@@ -82,9 +82,10 @@ def document_id(job_key: bytes, path: str, sha256: str) -> str:
     return hmac.new(job_key, f"document\0{path}\0{sha256}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
-def content_id(job_key: bytes, sha256: str) -> str:
-    """As `document_id`, of the content alone: two documents of a job have the same one if they are the same bytes."""
-    return hmac.new(job_key, f"content\0{sha256}".encode(), hashlib.sha256).hexdigest()[:32]
+def content_id(job_key: bytes, sha256: str, media_type: str) -> str:
+    """As `document_id`, of the content alone: two documents of a job have the same one if they are the same bytes, and
+    read as the same type."""
+    return hmac.new(job_key, f"content\0{sha256}\0{media_type}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def removal_id(job_key: bytes, path: str) -> str:

@@ -4,6 +4,7 @@
 
 - `core` decides what may be read and where a document goes; it is pure;
 - `raw` fetches the bytes that a reference names, and seals what is not sealed yet;
+- `duplicates` finds what is the same bytes as another document of the job;
 - `window` says how many documents of a customer may be in work;
 - `handle` walks through an event: its job, its pieces, their references, and the members of archives and mails.
 """

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from consumers.admit import core
 from consumers.admit.core import Raw, Verdict, Waiting
+from consumers.admit.duplicates import Duplicates
 from consumers.admit.raw import Fetcher, Room
 from consumers.admit.window import Window
 from consumers.runtime.contract import Done, Failed, Handle, Held, Outcome, Piece, Ports, Received, piece_id
@@ -24,7 +25,7 @@ from infra.ledger import DocumentState, NewDocument
 from infra.parameters import Customer
 from operations.jobs import seal_path
 from schemas.errors import Permanent
-from schemas.ids import document_id, removal_id
+from schemas.ids import content_id, document_id, removal_id
 from schemas.messages import DocumentReference, DocumentsSubmitted, Message
 from schemas.sealing import NONCE_BYTES
 
@@ -39,7 +40,7 @@ def stage(ports: Ports) -> Handle:
     fetcher = Fetcher(ports)
 
     async def handle(inputs: Sequence[Received[Message]]) -> AsyncIterator[Outcome]:
-        window = Window(ports.ledger)
+        window, duplicates = Window(ports.ledger), Duplicates(ports.ledger)
         for received in inputs:
             event = cast(DocumentsSubmitted, received.message)
             try:
@@ -50,7 +51,7 @@ def stage(ports: Ports) -> Handle:
                 job = await ports.jobs.open(event.customer, event.reference, update=event.update)
                 core.check_job(event, await ports.ledger.job(job))
                 submission = _Submission(ports, fetcher, event, customer, job, await ports.jobs.key(job))
-                async for outcome in _admit(received, submission, window):
+                async for outcome in _admit(received, submission, window, duplicates):
                     yield outcome
             except Permanent as error:
                 yield Failed(received, error)
@@ -58,7 +59,9 @@ def stage(ports: Ports) -> Handle:
     return handle
 
 
-async def _admit(received: Received[Message], submission: "_Submission", window: Window) -> AsyncIterator[Outcome]:
+async def _admit(
+    received: Received[Message], submission: "_Submission", window: Window, duplicates: Duplicates
+) -> AsyncIterator[Outcome]:
     """The pieces that have no outcome yet, as long as the window takes them. The last is the event's own outcome."""
     ports, event, customer = submission.ports, submission.event, submission.customer
     *ahead, last = core.pieces(event)
@@ -66,7 +69,7 @@ async def _admit(received: Received[Message], submission: "_Submission", window:
         if event.documents and await window.is_full(customer):
             yield Held(received, HOLD_SECONDS)
             return
-        verdicts = core.distinct(await submission.verdicts(piece))
+        verdicts = await duplicates.marked(submission.job, core.distinct(await submission.verdicts(piece)))
         window.let_in(customer, core.admitted_count(verdicts))
         done = _done(received, verdicts)
         if piece is last:
@@ -209,7 +212,11 @@ class _Submission:
     # -- the three verdicts -------------------------------------------------------------------------------------------
 
     def _admitted(self, raw: Raw, found: Probe, one: Waiting) -> Verdict:
-        return Verdict(self._new(raw.id, raw.path, member=one.member), output=raw.admitted(found))
+        let_in = replace(
+            self._new(raw.id, raw.path, member=one.member),
+            content=content_id(self.key, raw.sha256, found.media_type),
+        )
+        return Verdict(let_in, output=raw.admitted(found))
 
     def _expanded(self, raw: Raw, one: Waiting) -> Verdict:
         return Verdict(self._new(raw.id, raw.path, DocumentState.EXPANDED, member=one.member))

@@ -97,7 +97,7 @@ class Bench:
         self, document: Document, state: DocumentState = DocumentState.DONE, *, same_as: str | None = None
     ) -> None:
         sealed = seal(KEY, document.path.encode(), associated=document.id.encode(), nonce=self.entropy(12))
-        content = content_id(KEY, document.sha256)
+        content = content_id(KEY, document.sha256, document.media_type)
         self.rows.append(DocumentRow(document.id, state, sealed, None, None, content=content, same_as=same_as))
 
     async def stage_parts(self, parts: Sequence[EmbeddingsMade]) -> None:
