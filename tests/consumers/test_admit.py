@@ -160,7 +160,7 @@ async def test_the_same_document_twice_is_let_in_once(tmp_path: Path) -> None:
     entrance = await Entrance(tmp_path).with_customer()
     one = DocumentReference(path="a.txt", uri=entrance.write("a.txt", "text"))
     copy = DocumentReference(path="a.txt", uri=entrance.write("copy.txt", "text"))
-    other = DocumentReference(path="b.txt", uri=copy.uri)
+    other = DocumentReference(path="b.txt", uri=entrance.write("b.txt", "other text"))
     first, second = await done(entrance, event(one, copy, other)), await done(entrance, event(copy))
     assert [admitted(output).document.path for output in first.outputs] == ["a.txt", "b.txt"]
     assert second.outputs[0].identity == first.outputs[0].identity == UUID(first.documents[0].id)
@@ -618,7 +618,7 @@ async def test_large_documents_are_read_one_at_a_time(tmp_path: Path, monkeypatc
     for size, expected in ((9, 1), (8, 4)):
         most = 0
         names = [f"{size}-{number}.txt" for number in range(4)]
-        references = [DocumentReference(path=name, uri=entrance.write(name, "x" * size)) for name in names]
+        references = [DocumentReference(path=name, uri=entrance.write(name, name[-5] * size)) for name in names]
         outcome = await done(entrance, event(*references))
         assert len(outcome.outputs) == 4
         assert (most == 1) is (expected == 1)
