@@ -60,12 +60,12 @@ def eta_seconds(view: JobView, now: datetime) -> float | None:
 
     The time before that is left out: it filled the pipeline and tells nothing about its rate.
     """
-    left = expected(view) - view.done - view.failed
+    left = expected(view) - view.finished
     if view.manifest is None or view.first_done_at is None or view.last_done_at is None:
         return None
     if left <= 0:
         return 0.0
-    finished = view.done + view.failed - view.first_done
+    finished = view.done + view.failed - view.first_done  # a duplicate says nothing of the stages
     seconds = (view.last_done_at - view.first_done_at).total_seconds()
     if finished <= 0 or seconds <= 0:
         return None
@@ -82,7 +82,7 @@ def _job_lag(view: JobView, open_work: Sequence[StageProgress], now: datetime) -
         customer=view.customer,
         state=view.state,
         expected=expected(view),
-        finished=view.done + view.failed,
+        finished=view.finished,
         stages={one.stage: one.open_documents for one in open_work if one.job == view.id},
         eta_seconds=eta_seconds(view, now),
     )

@@ -11,7 +11,7 @@ from uuid import UUID
 from engines.library import identify
 from infra.archive import Archive
 from infra.keys import LEASE_SECONDS, Keys
-from infra.ledger import DocumentState, JobState, JobView, Ledger, Limit, NewJob
+from infra.ledger import Counted, DocumentState, JobState, JobView, Ledger, Limit, NewJob
 from infra.parameters import ParameterStore
 from infra.progress import Progress
 from operations.customers import read_limit
@@ -267,13 +267,18 @@ def open_path(key: bytes, document: str, sealed: bytes) -> str:
 
 
 def job_report(view: JobView) -> dict[str, Any]:
-    """How the job stands, as plain values for `cradle job --json`. Times are ISO 8601."""
+    """How the job stands, as plain values for `cradle job --json`. Times are ISO 8601.
+
+    `counts` tells what a person should know of: of the documents done, those that are the same file again; pages
+    recognised, and those hard to read; chunks with hidden text, and those folded into others.
+    """
     return {
         "job": str(view.id),
         "customer": view.customer,
         "reference": view.reference,
         "state": view.state.value,
-        "documents": {"total": view.total, "done": view.done, "failed": view.failed},
+        "documents": {"total": view.total, "done": view.listed, "failed": view.failed},
+        "counts": {"duplicates": view.duplicates} | {name.value: view.counts.get(name, 0) for name in Counted},
         "chunks": view.items.get(CHUNKING, 0) if view.chunks is None else view.chunks,
         "open_work": view.open_work,
         "items": dict(view.items),

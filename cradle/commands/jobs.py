@@ -17,6 +17,7 @@ JobId = Annotated[UUID, typer.Argument(metavar="JOB", help="The id that `cradle 
 
 MANY = 20
 """Failed documents beyond which they are counted by code as well."""
+FOLDED = ("documents", "of note")
 COLOURS = {"baked": "green", "packaged": "green", "failed": "red", "cancelled": "red", "erased": "dim"}
 
 
@@ -35,14 +36,15 @@ def jobs(
     if not found:
         say("There is no job yet. [dim]Start one with `cradle ingest`.[/dim]")
         return
-    made = table("job", "customer", "state", "documents", "chunks", right=("chunks",), folds=("documents",))
+    made = table("job", "customer", "state", "documents", "chunks", "of note", right=("chunks",), folds=FOLDED)
     for one in found:
         made.add_row(
             one["job"],
             one["customer"],
             _coloured(one["state"]),
-            _progress(one["documents"]),
+            _progress(one),
             str(one["chunks"]),
+            ", ".join((*_of_pages(one), *_of_chunks(one))),
         )
     show(made)
 
@@ -116,10 +118,10 @@ def show_job(report: dict[str, Any]) -> None:
         "customer": report["customer"],
         "reference": escape(report["reference"]),
         "state": _coloured(report["state"]),
-        "documents": f"{documents['done']} of {documents['total']} done"
-        + (f", [red]{documents['failed']} failed[/red]" if documents["failed"] else ""),
+        "documents": ", ".join((f"{documents['done']} of {documents['total']} done", *_of_documents(report))),
         "may fail": report["max_failed"] or "",
-        "chunks": report["chunks"],
+        "pages": ", ".join(_of_pages(report)),
+        "chunks": ", ".join((str(report["chunks"]), *_of_chunks(report))),
         "updates": report["extends"] or "",
         "version": report["version"] or "",
         "image": report["image"] or "",
@@ -128,6 +130,7 @@ def show_job(report: dict[str, Any]) -> None:
     }
     known = {
         "may fail": report["max_failed"],
+        "pages": _of_pages(report),
         "updates": report["extends"],
         "version": report["version"],
         "image": report["image"],
@@ -242,9 +245,29 @@ async def _sweep() -> dict[str, Any]:
     }
 
 
-def _progress(documents: dict[str, int]) -> str:
-    done = f"{documents['done']}/{documents['total']}"
-    return f"{done} [red]{documents['failed']} failed[/red]" if documents["failed"] else done
+def _progress(report: dict[str, Any]) -> str:
+    documents = report["documents"]
+    return " ".join((f"{documents['done']}/{documents['total']}", ", ".join(_of_documents(report)))).strip()
+
+
+def _of_documents(report: dict[str, Any]) -> list[str]:
+    failed = report["documents"]["failed"]
+    same = _noted(report, {"duplicates": "{} of them the same file again"})
+    return [*same, *([f"[red]{failed} failed[/red]"] if failed else [])]
+
+
+def _of_pages(report: dict[str, Any]) -> list[str]:
+    """What a person should know of them."""
+    return _noted(report, {"recognised": "{} recognised", "doubtful": "[yellow]{} hard to read[/yellow]"})
+
+
+def _of_chunks(report: dict[str, Any]) -> list[str]:
+    return _noted(report, {"hidden": "[yellow]{} with hidden text[/yellow]", "folded": "{} folded"})
+
+
+def _noted(report: dict[str, Any], sentences: dict[str, str]) -> list[str]:
+    counts = report["counts"]
+    return [sentence.format(counts[name]) for name, sentence in sentences.items() if counts[name]]
 
 
 def _coloured(state: str) -> str:

@@ -83,8 +83,8 @@ class _Bars(_Silent):
         line = Table.grid(padding=(0, 2, 0, 0))
         line.add_row(
             Spinner("dots", f"[bold]{view.state.value}[/bold]"),
-            ProgressBar(total=total or 1, completed=view.done + view.failed, width=40),
-            f"{view.done + view.failed}/{total} documents",
+            ProgressBar(total=total or 1, completed=view.finished, width=40),
+            f"{view.finished}/{total} documents",
             f"[dim]{time.monotonic() - self.began:.0f} s[/dim]",
         )
         made = Table.grid(padding=(0, 3, 0, 0))

@@ -242,6 +242,16 @@ class JobView:
     counts: Mapping[str, int] = field(default_factory=dict)
     """What was counted by name (`Counted`), where it is not 0; what baking counted is the newest image's."""
 
+    @property
+    def finished(self) -> int:
+        """Documents of which nothing is left to do."""
+        return self.done + self.failed + self.duplicates
+
+    @property
+    def listed(self) -> int:
+        """Documents that an image of it lists."""
+        return self.done + self.duplicates
+
 
 @dataclass(frozen=True, slots=True)
 class CountedUnit:

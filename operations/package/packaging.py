@@ -182,7 +182,7 @@ async def _record(
         manifest=image.manifest,
         config=image.config,
         new_layers=tuple(layer["digest"] for layer in image.layers if layer["digest"] not in image.missing),
-        documents=view.done,
+        documents=view.listed,
         chunks=view.chunks or 0,
         merkle=dict(view.merkle),
         left_out=dict(sorted(Counter(code or "unknown" for code in failed).items())),
