@@ -23,9 +23,11 @@ LEAST_ROWS: Final = 3
 NEXT_LINE: Final = 0.7
 """Of the usual space between a table's rows: the lines of one cell are closer."""
 PROSE: Final = 22
-"""Characters of a line that may belong to a column of text; the cells of a table are mostly shorter."""
-COLUMN_LINES: Final = 3
-"""Lines of prose beside each other that make two columns."""
+"""Characters of a line of prose; cells of a table are mostly shorter."""
+COLUMN_LINES: Final = 5
+BESIDE: Final = 2
+"""Lines that make two columns, if so many of both lie beside each other."""
+LIKELY_GUTTERS: Final = 8
 PARAGRAPH_GAP: Final = 0.6
 """Of a line's height, more than between this block's other lines."""
 OTHER_SIZE: Final = 1.35
@@ -169,21 +171,33 @@ class _Gutter:
 
 
 def _gutter(lines: list[Line]) -> _Gutter | None:
-    """Where most lines of prose have another one beside them, if anywhere; few lines may run across it."""
-    prose = [line for line in lines if len(line.text) >= PROSE]
-    if len(prose) < 2 * COLUMN_LINES:
+    """Where most lines have another one beside them, if both sides are prose; few lines may run across it."""
+    if len(lines) < COLUMN_LINES:
         return None
-    width = round(statistics.median(_height(line.box) for line in prose) / 2)
+    width = round(statistics.median(_height(line.box) for line in lines) / 2)
     choices = []
-    for x in sorted({line.box[0] for line in prose}):
+    for x in sorted({line.box[0] for line in lines}):
         gutter = _Gutter(x, width)
-        left = [line for line in prose if gutter.side(line) < 0]
-        right = [line for line in prose if gutter.side(line) > 0]
+        left = [line for line in lines if gutter.side(line) < 0]
+        right = [line for line in lines if gutter.side(line) > 0]
         beside = min(_beside(left, right), _beside(right, left))
-        across = sum(gutter.side(line) == 0 for line in lines)
-        if beside >= max(COLUMN_LINES, across):
-            choices.append((beside - across, -x, gutter))
-    return max(choices)[2] if choices else None
+        across = len(lines) - len(left) - len(right)
+        if beside >= max(BESIDE, across):
+            choices.append((across - beside, x, gutter, left, right))
+    for _, _, gutter, left, right in sorted(choices, key=lambda choice: choice[:2])[:LIKELY_GUTTERS]:
+        if _is_prose(left) and _is_prose(right):
+            return gutter
+    return None
+
+
+def _is_prose(column: list[Line]) -> bool:
+    """Whether half the text stands on long lines that are no table's."""
+    long = every = 0
+    for table, rows in _tables_and_prose(_rows(column)):
+        for length in (len(row.line().text) for row in rows):
+            every += length
+            long += length if table is None and length >= PROSE else 0
+    return long * 2 >= every
 
 
 def _beside(some: list[Line], others: list[Line]) -> int:
