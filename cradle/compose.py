@@ -188,8 +188,8 @@ def migrate(urls: Urls) -> None:
 async def open_runtime(settings: Settings, flow: Topology) -> AsyncIterator["Runtime"]:
     """What consumers run with. Raises CradleError `stack.down` or `settings.*`."""
     from consumers.runtime import Options, Ports, Runtime
-    from engines.extraction.parsers import InProcess
     from engines.library import EngineLibrary
+    from engines.sandbox import open_sandbox
     from infra.staging.sealed import SealedStaging
 
     async with AsyncExitStack() as exits:
@@ -202,7 +202,7 @@ async def open_runtime(settings: Settings, flow: Topology) -> AsyncIterator["Run
             parameters=await adapters.parameters(),
             archive=await adapters.archive(),
             engines=EngineLibrary(),
-            parsers=InProcess(),
+            parsers=await exits.enter_async_context(open_sandbox()),
             source=await _open_sources(exits),
             home=settings.home,
             base_image=settings.base_image,

@@ -1,0 +1,391 @@
+"""The worker's end: the zygote, and children lent for one call at a time, each to one job for all its life."""
+
+import asyncio
+import json
+import math
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+from engines.sandbox import wire
+from engines.sandbox.guards import ROOT
+from engines.sandbox.limits import KIBIBYTE, MEBIBYTE, Limits
+from engines.sandbox.wire import ANSWER_HEAD, ANSWERS, Call, Kind, Untrue, What
+from engines.sandbox.zygote import BURIED, BURY, FORK, FORKED, REQUEST
+from schemas.errors import Retryable
+
+T = TypeVar("T")
+
+START_SECONDS: Final = 60.0
+"""What the zygote may take to import the parsers, on a machine that is busy."""
+IDLE_SECONDS: Final = 10.0
+"""How long a child waits for its job's next document."""
+MOST_CALLS: Final = 200
+MOST_KEPT_BYTES: Final = 192 * MEBIBYTE
+"""Of resident memory after a call. A child with more is not lent again: the next document has its whole allowance."""
+ENVIRONMENT: Final = {
+    "LANG": "C.UTF-8",
+    "MALLOC_ARENA_MAX": "2",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONHASHSEED": "0",
+    "PYTHONPATH": str(ROOT),
+    "RAYON_NUM_THREADS": "1",
+    "TOKIO_WORKER_THREADS": "1",
+}
+"""All that the zygote gets of an environment, but where libraries lie: no setting and no credential."""
+KEPT_VARIABLES: Final = ("LD_LIBRARY_PATH",)
+
+
+SETTLING: Final = (What.END, What.REFUSED, What.STUMBLED)
+"""After these a child is as good as before."""
+
+
+class Died(Exception):
+    """The child hung up before it had answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """Which child: numbers come again once a zygote has died."""
+
+    zygote: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    status: int
+    """Its exit code, or the signal that ended it, negative."""
+    peak_bytes: int
+    """The most memory it had resident."""
+
+
+# -- the zygote --------------------------------------------------------------------------------------------------------
+
+
+class Zygote:
+    """The process that forks. It starts with the first child, and again if it was killed."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._process: asyncio.subprocess.Process | None = None
+        self._control: socket.socket | None = None
+        self._turn = asyncio.Lock()
+        self._starts = 0
+
+    async def fork(self, child_end: socket.socket) -> Birth:
+        """A new child that serves the other end of that pair. Raises Retryable `sandbox.away`."""
+        async with self._turn:
+            control = self._control or await self._start()
+            (number,) = FORKED.unpack(await self._ask(control, FORK, 0, FORKED.size, child_end))
+            return Birth(self._starts, number)
+
+    async def bury(self, birth: Birth) -> Fate:
+        """How a child ended. It must be dead or dying. Raises Retryable `sandbox.away` if it went with its zygote."""
+        async with self._turn:
+            if self._control is None or birth.zygote != self._starts:
+                raise Retryable("sandbox.away", kind="it was killed")
+            status, peak = BURIED.unpack(await self._ask(self._control, BURY, birth.number, BURIED.size))
+            return Fate(status, peak * KIBIBYTE)
+
+    async def close(self) -> None:
+        """Ends it, and with it every child."""
+        async with self._turn:
+            await self._end()
+
+    async def _start(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+        command = (sys.executable, "-P", "-s", "-m", "engines.sandbox.zygote")
+        try:
+            with theirs:
+                self._process = await asyncio.create_subprocess_exec(
+                    *command, str(theirs.fileno()), json.dumps(asdict(self._limits)),
+                    stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(),), env=ENVIRONMENT | kept, cwd="/",
+                )  # fmt: skip
+            async with asyncio.timeout(START_SECONDS):
+                await _exactly(ours, 1)
+        except (OSError, Died, TimeoutError) as error:
+            ours.close()
+            await self._end()
+            raise Retryable("sandbox.away", kind=type(error).__name__) from error
+        except BaseException:
+            ours.close()
+            raise
+        self._control = ours
+        self._starts += 1
+        return ours
+
+    async def _ask(
+        self, control: socket.socket, action: bytes, child: int, size: int, passed: socket.socket | None = None
+    ) -> bytes:
+        handles = [passed.fileno()] if passed else []
+        try:
+            socket.send_fds(control, [REQUEST.pack(action, child)], handles)
+            return bytes(await _exactly(control, size))
+        except (OSError, Died) as error:
+            await self._end()
+            raise Retryable("sandbox.away", kind="it was killed") from error
+
+    async def _end(self) -> None:
+        control, self._control = self._control, None
+        process, self._process = self._process, None
+        if control:
+            control.close()
+        if process:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+# -- one child ---------------------------------------------------------------------------------------------------------
+
+
+class Child:
+    """A process that runs one call at a time. Whoever has it uses it alone."""
+
+    def __init__(self, job: UUID, birth: Birth, connection: socket.socket, limits: Limits) -> None:
+        self.job = job
+        self.birth = birth
+        self.is_buried = False
+        self._process = os.pidfd_open(birth.number) if hasattr(os, "pidfd_open") else None
+        self._connection = connection
+        self._limits = limits
+        self._calls = 0
+        self._settled = True
+
+    async def ask(self, call: Call) -> AsyncGenerator[Any, None]:
+        """What the function answers. Raises Permanent, as the function did, or `document.costly` for a limit that the
+        parent holds; Died; Untrue, or ValueError, for what no child of ours sends."""
+        kind = ANSWERS[call.function]
+        self._calls += 1
+        self._settled = False
+        spent = _cpu_seconds(self.birth.number) + self._limits.cpu_seconds
+        _limit_cpu(self.birth.number, spent)
+        await self._in_time(self._send(call))
+        while True:
+            what, item = await self._in_time(self._answer(kind))
+            self._settled = what in SETTLING
+            if what is What.END:
+                return
+            if what is What.FULL:
+                raise self._limits.memory()
+            if what is not What.ITEM:
+                raise item
+            if call.function == "pictures":
+                spent += self._limits.cpu_seconds_a_picture
+                _limit_cpu(self.birth.number, spent)
+            yield item
+
+    def is_fit(self) -> bool:
+        """Whether it may be lent again: it has answered, says nothing unasked, and holds little memory."""
+        return (
+            self._settled
+            and self._calls < MOST_CALLS
+            and self._is_silent()
+            and _resident(self.birth.number) < MOST_KEPT_BYTES
+        )
+
+    def kill(self) -> None:
+        """At once, whatever it is busy with. Once."""
+        self._connection.close()
+        with suppress(ProcessLookupError):
+            if self._process is None:
+                os.kill(self.birth.number, signal.SIGKILL)
+            else:
+                signal.pidfd_send_signal(self._process, signal.SIGKILL)
+        if self._process is not None:
+            os.close(self._process)
+
+    def _is_silent(self) -> bool:
+        try:
+            self._connection.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    async def _in_time(self, step: Coroutine[Any, Any, T]) -> T:
+        try:
+            async with asyncio.timeout(self._limits.wall_seconds):
+                return await step
+        except TimeoutError:
+            raise self._limits.wall() from None
+
+    async def _send(self, call: Call) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.sock_sendall(self._connection, wire.call_head(call))
+            await loop.sock_sendall(self._connection, call.data)
+        except ConnectionError as error:
+            raise Died from error
+
+    async def _answer(self, kind: Kind) -> tuple[What, Any]:
+        what, plain, raw = wire.bounded(bytes(await _exactly(self._connection, ANSWER_HEAD.size)), kind)
+        packed = await _exactly(self._connection, plain)
+        content = await _exactly(self._connection, raw)
+        try:
+            unpacked = wire.unpack(bytes(packed))
+            return what, kind.unwrap(unpacked, bytes(content)) if what is What.ITEM else _ending(what, unpacked)
+        except (ValueError, TypeError) as error:
+            raise Untrue from error
+
+
+def _ending(what: What, plain: Any) -> Exception | None:
+    """What a call that is over raises."""
+    if what is What.REFUSED:
+        return wire.as_permanent(plain)
+    return Stumbled() if what is What.STUMBLED else None
+
+
+class Stumbled(Exception):
+    """The function raised something that it does not promise."""
+
+
+async def _exactly(connection: socket.socket, size: int) -> bytearray:
+    """Raises Died if the other end hangs up before."""
+    loop = asyncio.get_running_loop()
+    received = bytearray(size)
+    rest = memoryview(received)
+    while rest:
+        try:
+            count = await loop.sock_recv_into(connection, rest)
+        except ConnectionError as error:
+            raise Died from error
+        if not count:
+            raise Died
+        rest = rest[count:]
+    return received
+
+
+# -- what the kernel knows of a process --------------------------------------------------------------------------------
+
+
+def _cpu_seconds(process: int) -> float:
+    """What it has computed so far, all threads together; 0 where that cannot be asked."""
+    if sys.platform != "linux":
+        return 0.0
+    clock = ~process << 3 | 2  # how Linux names the processor clock of another process
+    with suppress(OSError):
+        return time.clock_gettime(clock)
+    return 0.0
+
+
+def _limit_cpu(process: int, seconds: float) -> None:
+    """The kernel ends it once it has computed for longer, in all."""
+    if sys.platform != "linux":
+        return
+    with suppress(ProcessLookupError):  # then its next answer is that it died
+        _, hard = resource.prlimit(process, resource.RLIMIT_CPU)
+        resource.prlimit(process, resource.RLIMIT_CPU, (math.ceil(seconds), hard))
+
+
+def _resident(process: int) -> int:
+    """Bytes; 0 where that cannot be asked."""
+    try:
+        return int(Path(f"/proc/{process}/statm").read_bytes().split()[1]) * resource.getpagesize()
+    except (OSError, IndexError):
+        return 0
+
+
+# -- children, lent ----------------------------------------------------------------------------------------------------
+
+
+class Children:
+    """At most `at_once` of them, idle ones included. Whoever wants one more waits in turn."""
+
+    def __init__(self, limits: Limits, at_once: int) -> None:
+        self._limits = limits
+        self._at_once = at_once
+        self._zygote = Zygote(limits)
+        self._slots = asyncio.Semaphore(at_once)
+        self._lent = 0
+        self._idle: dict[Child, asyncio.TimerHandle] = {}
+        """In order of when they became so; each with the alarm that ends it."""
+        self._burials: dict[Child, asyncio.Task[Fate]] = {}
+
+    @asynccontextmanager
+    async def lend(self, job: UUID) -> AsyncIterator["Child"]:
+        """A child of this job, used or new. Afterwards it is kept for the job's next document if it is fit, and ended
+        otherwise: also where the call was cancelled. Raises Retryable `sandbox.away`."""
+        async with self._slots:
+            child = self._taken(job) or await self._made(job)
+            self._lent += 1
+            try:
+                yield child
+            finally:
+                self._lent -= 1
+                self._put_back(child)
+
+    async def fate(self, child: "Child") -> Fate:
+        """How a child that hung up has ended. Raises Retryable `sandbox.away` if it went with its zygote."""
+        self._end(child)
+        return await asyncio.shield(self._burials[child])
+
+    async def close(self) -> None:
+        for child in [*self._idle]:
+            self._idle.pop(child).cancel()
+            self._end(child)
+        await asyncio.gather(*self._burials.values(), return_exceptions=True)
+        await self._zygote.close()
+
+    def _taken(self, job: UUID) -> "Child | None":
+        """The job's child that was used last."""
+        for child in reversed(self._idle):
+            if child.job == job:
+                self._idle.pop(child).cancel()
+                return child
+        return None
+
+    async def _made(self, job: UUID) -> "Child":
+        while self._idle and self._lent + len(self._idle) >= self._at_once:
+            self._retire(next(iter(self._idle)))
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        forking = asyncio.ensure_future(self._zygote.fork(theirs))
+        forking.add_done_callback(lambda _: theirs.close())
+        try:
+            birth = await asyncio.shield(forking)
+        except BaseException:  # whoever was cancelled leaves a child behind, which ends when we hang up
+            ours.close()
+            raise
+        return Child(job, birth, ours, self._limits)
+
+    def _put_back(self, child: "Child") -> None:
+        if not child.is_fit():
+            self._end(child)
+            return
+        self._idle[child] = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._retire, child)
+
+    def _retire(self, child: "Child") -> None:
+        self._idle.pop(child).cancel()
+        self._end(child)
+
+    def _end(self, child: "Child") -> None:
+        """Kills it now; the zygote removes what is left of it in the background."""
+        if child in self._burials or child.is_buried:
+            return
+        child.kill()
+        burial = asyncio.ensure_future(self._zygote.bury(child.birth))
+        self._burials[child] = burial
+        burial.add_done_callback(lambda done: self._buried(child, done))
+
+    def _buried(self, child: "Child", burial: asyncio.Task[Fate]) -> None:
+        del self._burials[child]
+        child.is_buried = True
+        if not burial.cancelled():
+            burial.exception()  # it went with its zygote: nobody needs to know

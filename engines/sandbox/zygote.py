@@ -1,0 +1,85 @@
+"""The program from which children are forked: it has imported the parsers, has one thread and never reads a file.
+
+    worker  -- FORK with the child's end of a socket pair, or BURY and a child's number -->  zygote
+    worker  <--  the child's number, or how it ended                                        -- zygote
+
+A child that was forked here starts in milliseconds and shares the parsers' memory with the others. The zygote ends
+when its worker hangs up, however that came; its children end with it.
+"""
+
+import gc
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+from contextlib import suppress
+from importlib import import_module
+from typing import Final
+
+from engines.extraction import CONTAINERS, READERS
+from engines.sandbox import guards
+from engines.sandbox.child import FUNCTIONS, live
+from engines.sandbox.limits import Limits
+
+REQUEST: Final = struct.Struct("<cq")
+"""What to do, and the number of the child that it is about."""
+FORKED: Final = struct.Struct("<q")
+BURIED: Final = struct.Struct("<iq")
+"""How it ended, as `os.waitstatus_to_exitcode` says it, and the most memory it had resident, in KiB."""
+FORK, BURY, READY = b"F", b"B", b"R"
+LIBRARIES: Final = ("kreuzberg", "lxml.etree", "pypdfium2", "PIL.Image")
+"""What readers import late."""
+
+
+def main(handle: int, limits: Limits) -> None:
+    """Serves the worker at the other end of `handle`, an inherited socket, until it hangs up."""
+    control = socket.socket(fileno=handle)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's interrupt is the worker's to handle
+    guards.hide_network()
+    prepare()
+    control.sendall(READY)
+    while True:
+        request, handles, _, _ = socket.recv_fds(control, REQUEST.size, 1)
+        if len(request) < REQUEST.size:
+            return
+        action, child = REQUEST.unpack(request)
+        if action == FORK:
+            control.sendall(FORKED.pack(_fork(control, handles[0], limits)))
+        else:
+            control.sendall(BURIED.pack(*_bury(child)))
+
+
+def prepare() -> None:
+    """Imports what parsers import, so that no child has to, and leaves it alone in memory."""
+    readers = {name.partition(":")[0] for name in (*READERS.values(), *CONTAINERS.values())}
+    for name in sorted({*readers, "engines.extraction.probing", *LIBRARIES}):
+        with suppress(ImportError):  # the child that needs it says so
+            import_module(name)
+    gc.collect()
+    gc.freeze()
+
+
+def _fork(control: socket.socket, handle: int, limits: Limits) -> int:
+    child = os.fork()
+    if child:
+        os.close(handle)
+        return child
+    status = 1
+    try:
+        control.close()
+        with suppress(ConnectionError):
+            live(socket.socket(fileno=handle), limits, FUNCTIONS)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _bury(child: int) -> tuple[int, int]:
+    _, status, usage = os.wait4(child, 0)
+    return os.waitstatus_to_exitcode(status), usage.ru_maxrss
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Limits(**json.loads(sys.argv[2])))
