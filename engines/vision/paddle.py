@@ -44,6 +44,12 @@ MOST_LINES: Final = 1000
 """Of a page; the largest count. A page of print has a tenth of that, noise may have any number."""
 
 LINE_HEIGHT: Final = 48
+PRINTED: Final = 0.35
+"""Of a line's contrast: a column of pixels with less is blank."""
+GAP: Final = 0.6
+"""Of LINE_HEIGHT, about the height of a capital: as wide a gap parts a line. Between words it is a third of that."""
+UPWARDS: Final = 3.0
+"""Times as high as wide: a line that runs from bottom to top. A single letter is less."""
 NARROWEST: Final = 320
 LONGEST: Final = 3200
 """Pixels of a line's width, at the height that the second network reads."""
@@ -116,12 +122,63 @@ def _grown(core: tuple[Sequence[float], Sequence[float], float]) -> Points:
     return np.stack([left[0], right[0], right[1], left[1]])
 
 
-def around_letters(corners: Points) -> Points:
-    """The line's corners without the margin that it is read with."""
-    margin = MARGIN * np.linalg.norm(corners[0] - corners[3])
-    middle = corners.mean(axis=0)
-    ways = corners - middle
-    return np.asarray(middle + np.sign(ways) * np.maximum(np.abs(ways) - margin, 0))
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a line that was found: the whole, unless it has a gap as wide as between columns."""
+
+    corners: Points
+    """(4, 2), with the margin that it is read with."""
+    picture: Pixels = field(repr=False)
+    """LINE_HEIGHT high."""
+
+    def around_letters(self) -> Points:
+        """Its corners without the margin."""
+        middle = self.corners.mean(axis=0)
+        ways = self.corners - middle
+        return np.asarray(middle + np.sign(ways) * np.maximum(np.abs(ways) - MARGIN * min(_sides(self.corners)), 0))
+
+
+def parts(pixels: Pixels, corners: Points) -> list[Part]:
+    """The line cut out of the page, in pieces where nothing is printed for about a letter's height: the first network
+    takes two cells of a table, or lines of two columns, for one line where they are close."""
+    picture = _cut(pixels, corners)
+    width = picture.shape[1]
+    pieces = _pieces(picture)
+    if len(pieces) == 1 or _runs_upwards(corners):
+        return [Part(corners, picture)]
+    return [Part(_between(corners, left / width, right / width), picture[:, left:right]) for left, right in pieces]
+
+
+def _pieces(picture: Pixels) -> list[tuple[int, int]]:
+    """From which to which column of pixels something is printed, with a margin."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.int16)
+    lowest, highest = np.percentile(grey, (1, 99))
+    printed = np.flatnonzero(grey.max(axis=0) - grey.min(axis=0) > PRINTED * (highest - lowest))
+    gaps = np.flatnonzero(np.diff(printed) > GAP * LINE_HEIGHT)
+    margin = round(MARGIN * LINE_HEIGHT)
+    starts = [0, *(int(printed[i + 1]) - margin for i in gaps)]
+    ends = [*(int(printed[i]) + 1 + margin for i in gaps), picture.shape[1]]
+    return list(zip(starts, ends, strict=True))
+
+
+def _between(corners: Points, start: float, end: float) -> Points:
+    """The corners of a stretch of the line, from and to these parts of its length."""
+    upper, lower = corners[1] - corners[0], corners[2] - corners[3]
+    return np.stack(
+        [corners[0] + upper * start, corners[0] + upper * end, corners[3] + lower * end, corners[3] + lower * start]
+    )
+
+
+def _sides(corners: Points) -> tuple[float, float]:
+    """Width and height."""
+    wide = max(np.linalg.norm(corners[0] - corners[1]), np.linalg.norm(corners[2] - corners[3]))
+    high = max(np.linalg.norm(corners[0] - corners[3]), np.linalg.norm(corners[1] - corners[2]))
+    return float(wide), float(high)
+
+
+def _runs_upwards(corners: Points) -> bool:
+    wide, high = _sides(corners)
+    return high >= UPWARDS * wide
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +187,10 @@ class Recogniser:
     characters: Sequence[str] = field(repr=False)
     """What the network's classes stand for; the first is no character."""
 
-    def read(self, pixels: Pixels, corners: Points) -> tuple[str, float]:
-        """The line's text and the mean confidence of its characters, 0 to 1; '' and 0 where there is none."""
-        chances = self.session.run(None, {"x": _shown(_padded(_cut(pixels, corners)))})[0][0]
+    def read(self, line: Pixels) -> tuple[str, float]:
+        """Of a picture LINE_HEIGHT high its text and the mean confidence of its characters, 0 to 1; '' and 0 where
+        there is none."""
+        chances = self.session.run(None, {"x": _shown(_padded(line))})[0][0]
         best = chances.argmax(axis=1)
         # a class that repeats is one character; the same character twice has none between
         kept = (best != 0) & np.concatenate([[True], best[1:] != best[:-1]])
@@ -144,14 +202,12 @@ class Recogniser:
 
 def _cut(pixels: Pixels, corners: Points) -> Pixels:
     """The line as a picture LINE_HEIGHT high, upright where it ran from bottom to top."""
-    wide = max(np.linalg.norm(corners[0] - corners[1]), np.linalg.norm(corners[2] - corners[3]))
-    high = max(np.linalg.norm(corners[0] - corners[3]), np.linalg.norm(corners[1] - corners[2]))
-    width, height = max(1, int(wide)), max(1, int(high))
+    width, height = (max(1, int(side)) for side in _sides(corners))
     target = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float32)
     turn = cv2.getPerspectiveTransform(corners.astype(np.float32), target)
     cut = cv2.warpPerspective(pixels, turn, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    if height >= 1.5 * width:
-        cut = np.rot90(cut)
+    if _runs_upwards(corners):
+        cut = np.rot90(cut, -1)
     rows, columns = cut.shape[:2]
     length = min(LONGEST, max(1, round(columns * LINE_HEIGHT / rows)))
     way = cv2.INTER_AREA if rows > LINE_HEIGHT else cv2.INTER_LINEAR

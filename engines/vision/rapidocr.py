@@ -17,7 +17,7 @@ from schemas.errors import Permanent
 from schemas.parameters import VisionConfig
 
 if TYPE_CHECKING:
-    from engines.vision.paddle import Detector, Recogniser
+    from engines.vision.paddle import Detector, Part, Recogniser
     from engines.vision.upright import UprightPage
 
 NAME: Final = "rapidocr"
@@ -43,13 +43,14 @@ class RapidOcrEngine:
         return [read_upright(page, self._read) for page in pages]
 
     def _read(self, page: "UprightPage") -> list[Line]:
-        from engines.vision.paddle import around_letters
+        from engines.vision.paddle import parts
 
-        lines = []
-        for corners in self._detector.lines(page.pixels):
-            text, confidence = self._recogniser.read(page.pixels, corners)
-            lines.append(Line(text, page.box(around_letters(corners)), confidence))
-        return lines
+        found = [part for corners in self._detector.lines(page.pixels) for part in parts(page.pixels, corners)]
+        return [self._line(page, part) for part in found]
+
+    def _line(self, page: "UprightPage", part: "Part") -> Line:
+        text, confidence = self._recogniser.read(part.picture)
+        return Line(text, page.box(part.around_letters()), confidence)
 
 
 def identify(config: VisionConfig) -> VisionIdentity:
