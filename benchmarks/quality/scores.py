@@ -20,7 +20,7 @@ _WORD: Final = re.compile(r"\w+(?:[-.,:/@'\u2019]\w+)*")
 _RULE_ROW: Final = re.compile(r"\s*\|?\s*:?-{3,}:?\s*(?:\|\s*:?-{3,}:?\s*)*\|?\s*")
 _ROW: Final = re.compile(r"\s*\|.*\|\s*")
 _CELL_EDGE: Final = re.compile(r"(?<!\\)\|")
-_LINE_MARK: Final = re.compile(r"\s*(?:#{1,6}\s+|[-*+•]\s+|>\s+)")
+_LINE_MARK: Final = re.compile(r"^\s*(?:#{1,6}\s+|[-*+•]\s+|>\s+)")
 
 
 def plain(text: str) -> str:

@@ -29,6 +29,8 @@ class Piece:
     marks: tuple[ExtractedMark, ...] = ()
     confidence: float | None = None
     """Of a recognised page."""
+    runs_on: bool = False
+    """It ends within a sentence, which the next piece goes on with: one blank stands between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +49,19 @@ def clean(text: str) -> str:
 
 
 def compose(reading: Reading) -> Extracted:
-    """Joins the pieces, a blank line between them. Raises Permanent `document.no-text` if there is nothing but space.
+    """Joins the pieces, a blank line between them, or one blank where a piece runs on. Raises Permanent
+    `document.no-text` if there is nothing but space.
 
     A page runs from its first character to the next page's first, so that the pages cover the text.
     """
     starts: list[int] = []
+    parts: list[str] = []
     length = 0
     for piece in reading.pieces:
         starts.append(length)
-        length += len(piece.text) + len(SEPARATOR)
-    text = SEPARATOR.join(piece.text for piece in reading.pieces)
+        parts += (piece.text, " " if piece.runs_on else SEPARATOR)
+        length += len(piece.text) + len(parts[-1])
+    text = "".join(parts[:-1])
     if not text.strip():
         raise Permanent("document.no-text")
     ends = [*starts[1:], len(text)]

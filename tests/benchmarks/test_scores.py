@@ -20,6 +20,7 @@ def test_a_text_is_its_own_best_version() -> None:
 
 def test_markup_is_no_text() -> None:
     assert scores.words("# Kopf\n\n- eins\n\n| a | b\\|c |\n| --- | --- |") == ["Kopf", "eins", "a", "b", "c"]
+    assert scores.words("4.1 - high") == ["4.1", "high"]
     assert scores.plain("ﬁn\n\n  al") == "fin al"
 
 

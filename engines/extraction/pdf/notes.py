@@ -1,0 +1,77 @@
+"""Footnotes are set apart, so that they cut no sentence, and their marks are written as Markdown's: `[^1]`."""
+
+import re
+from typing import Final
+
+from engines.extraction.pdf.page import Page
+from engines.extraction.pdf.prose import Paragraph
+from engines.extraction.pdf.rows import RAISED
+
+_SMALLER: Final = 0.95
+"""Than the text's type size."""
+_MARK: Final = re.compile(
+    rf"{RAISED}[(\[]?([0-9*\u2020\u2021]{{1,3}})[)\]]?{RAISED}\s*|([0-9]{{1,3}}|[*\u2020\u2021])\s+(?=\S)"
+)
+_RAISED: Final = re.compile(rf"{RAISED}([^{RAISED}]*){RAISED}")
+_SUPERSCRIPTS: Final = str.maketrans(
+    "0123456789+-()", "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b\u207d\u207e"
+)
+
+
+def set_apart(page: Page, usual: float) -> None:
+    """Moves the page's footnotes from its blocks to its notes, in order. `usual` is the text's type size."""
+    notes: list[Paragraph] = []
+    for block in page.blocks:
+        if isinstance(block, Paragraph) and _is_note(block, page, usual, after=notes[-1] if notes else None):
+            notes.append(block)
+    taken = set(map(id, notes))
+    page.blocks = [block for block in page.blocks if id(block) not in taken]
+    page.notes = notes
+
+
+def _is_note(block: Paragraph, page: Page, usual: float, *, after: Paragraph | None) -> bool:
+    if block.size >= _SMALLER * usual:
+        return False
+    goes_on = after is not None and after.column == block.column
+    if not goes_on and not (_MARK.match(block.text) or block.marker.strip("().[]").isdigit()):
+        return False
+    left, right = block.column
+    return not any(
+        isinstance(other, Paragraph)
+        and other.size >= _SMALLER * usual
+        and other.top > block.top
+        and min(other.column[1], right) - max(other.column[0], left) > 0.5 * (right - left)
+        for other in page.blocks
+    )
+
+
+def marks(page: Page) -> frozenset[str]:
+    """Those that the page's footnotes begin with."""
+    return frozenset(mark for mark in map(_mark, page.notes) if mark)
+
+
+def note_text(note: Paragraph) -> str:
+    """`[^1]: text`, or the text alone, where it has no mark."""
+    mark = _mark(note)
+    body = note.text if note.marker else _MARK.sub("", note.text, count=1)
+    return f"[^{mark}]: {body}" if mark else note.text
+
+
+def _mark(note: Paragraph) -> str:
+    if note.marker.strip("().[]").isdigit():
+        return note.marker.strip("().[]")
+    found = _MARK.match(note.text)
+    return (found[1] or found[2]) if found else ""
+
+
+def with_marks(text: str, known: frozenset[str]) -> str:
+    """Raised numbers as marks of the footnotes in `known`, the others as superscripts."""
+
+    def written(raised: re.Match[str]) -> str:
+        bare = raised[1].strip("()[]")
+        if bare in known:
+            return f"[^{bare}]"
+        marked = [f"[^{one}]" for one in bare.split(",") if one in known]
+        return "".join(marked) if marked and len(marked) == bare.count(",") + 1 else raised[1].translate(_SUPERSCRIPTS)
+
+    return _RAISED.sub(written, text).replace(RAISED, "")

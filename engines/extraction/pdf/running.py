@@ -1,0 +1,90 @@
+"""Running heads and feet: lines at the pages' edges that come again, as the pages' numbers do."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from engines.extraction.pdf.page import Page
+from engines.extraction.pdf.prose import Line, Paragraph
+
+_EDGE_ROWS: Final = 3
+"""How many rows at a page's top and bottom may be running ones."""
+_FEWEST: Final = 3
+"""Pages on which a line must stand, but in a document of two, where it must be on both, and at the same height."""
+_LEVEL: Final = 4
+"""Points: of one height."""
+_NUMBER: Final = re.compile(r"[0-9]+")
+_ROMAN: Final = re.compile(r"[ivxlc]+|[IVXLC]+")
+
+
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """A line at a page's edge."""
+
+    line: Line
+    text: str
+    """Page numbers masked."""
+    place: int
+
+
+def without_running_lines(pages: Sequence[Page]) -> None:
+    """Takes them out of the pages' paragraphs."""
+    if len(pages) < 2:
+        return
+    edges = {page.number: list(_edges(page)) for page in pages}
+    offset = _offset(edges)
+    masked = {number: [_masked(line, number, offset) for line in found] for number, found in edges.items()}
+    counts = Counter(key for found in masked.values() for key in {(edge.text, edge.place) for edge in found})
+    texts = Counter(text for found in masked.values() for text in {edge.text for edge in found})
+    running = {
+        id(edge.line) for found in masked.values() for edge in found if _comes_again(edge, counts, texts, len(pages))
+    }
+    for page in pages:
+        for block in page.blocks:
+            if isinstance(block, Paragraph):
+                block.lines = [line for line in block.lines if id(line) not in running]
+        page.blocks = [block for block in page.blocks if not isinstance(block, Paragraph) or block.lines]
+
+
+def _comes_again(edge: _Edge, counts: Counter[tuple[str, int]], texts: Counter[str], pages: int) -> bool:
+    if not edge.text:
+        return False
+    beside = sum(counts[edge.text, edge.place + step] for step in (-1, 0, 1))
+    return beside >= min(_FEWEST, pages) or (pages >= _FEWEST and texts[edge.text] * 2 > pages)
+
+
+def _edges(page: Page) -> Iterator[Line]:
+    lines = sorted(
+        (line for block in page.blocks if isinstance(block, Paragraph) for line in block.lines),
+        key=lambda line: line.baseline,
+    )
+    heights: list[float] = []
+    for line in lines:
+        if not heights or line.baseline - heights[-1] > _LEVEL:
+            heights.append(line.baseline)
+    if not heights:
+        return
+    upper = heights[min(_EDGE_ROWS, len(heights)) - 1] + _LEVEL
+    lower = heights[-min(_EDGE_ROWS, len(heights))] - 0.1
+    yield from (line for line in lines if line.baseline <= upper or line.baseline >= lower)
+
+
+def _offset(edges: dict[int, list[Line]]) -> int:
+    """What the printed page numbers are ahead of the counted ones, mostly."""
+    ahead = Counter(
+        int(found) - number
+        for number, lines in edges.items()
+        for found in {found for line in lines for found in _NUMBER.findall(line.text) if len(found) < 5}
+    )
+    return max(ahead, key=lambda offset: (ahead[offset], -abs(offset)), default=0)
+
+
+def _masked(line: Line, number: int, offset: int) -> _Edge:
+    text = line.text.strip()
+    own = {str(number), str(number + offset)}
+    masked = _NUMBER.sub(lambda found: "#" if found[0] in own else found[0], text)
+    if _ROMAN.fullmatch(text):
+        masked = "#"
+    return _Edge(line, masked, round(line.baseline / _LEVEL))
