@@ -42,6 +42,7 @@ class Request:
     """What matches everything that is given. A document is replayed whole: one record of it brings the others."""
 
     topic: str
+    """And with it the topics beside it, which the same stages read: a document came by one of them."""
     job: UUID | None = None
     customer: str | None = None
     documents: tuple[str, ...] = ()
@@ -67,12 +68,12 @@ class Request:
         return any((self.since, self.until, self.offsets))
 
     def takes(self, record: StoredRecord) -> bool:
-        """Whether time and offset fit."""
+        """Whether time and offset fit. Offsets are those of the topic that was named, not of those beside it."""
         if self.since and record.timestamp_ms < self.since.timestamp() * 1000:
             return False
         if self.until and record.timestamp_ms >= self.until.timestamp() * 1000:
             return False
-        return self.offsets is None or self.offsets.holds(record)
+        return self.offsets is None or (record.topic == self.topic and self.offsets.holds(record))
 
     def digest(self, key: bytes) -> str:
         """12 hex digits that are the same for the same request. Under the parent's key: a path may be in it."""

@@ -6,6 +6,7 @@ follow from the parent's, so doing it twice is doing it once.
 """
 
 import asyncio
+from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from uuid import UUID
 
 from builders.parts import KIND, decode_part, encode_part, part_name
 from infra.broker import OutgoingRecord, StoredRecord
-from infra.ledger import DocumentState, JobState, NewDocument, Outcome, Unit
+from infra.ledger import Counted, DocumentState, JobState, NewDocument, Outcome, Unit
 from operations.jobs import open_job, seal_path
 from operations.replay.finding import Entry, open_event, open_sealed
 from operations.replay.planning import KnownDocument, Plan
@@ -23,7 +24,7 @@ from operations.replay.ports import ReplayPorts
 from operations.replay.rewriting import Child, Rewritten, raw_object, rewrite, rewritten_part
 from schemas import envelope
 from schemas.errors import CradleError, Permanent, Retryable
-from schemas.ids import job_id, message_id
+from schemas.ids import content_id, job_id, message_id
 from schemas.messages import Document, Message
 from schemas.sealing import NONCE_BYTES
 from schemas.topology import Key, Origin
@@ -113,17 +114,32 @@ class _Work:
     """What each of them opens."""
     copied: set[str] = field(default_factory=set)
     """The parent's objects that the new job has as well."""
+    originals: dict[str | None, Document] = field(default_factory=dict)
+    """Documents as they are now, by what their bytes are called in the parent."""
+    counted: dict[str, Counter[Counted]] = field(default_factory=lambda: defaultdict(Counter))
+    """What was counted of each document before the replayed topic, or at all of one that is inherited; by its id in
+    the parent."""
 
     def id_of(self, source: UUID) -> UUID:
         """The id of what the replay makes of a message, of a document, or of the job itself."""
         return message_id(self.child.job, STAGE, source, 0)
 
     async def do(self) -> None:
+        await self._count()
         await self._inherit()
         await self._publish_all()
         await self._introduce()
+        await self._introduce_duplicates()
         manifest = Outcome(self.id_of(self.child.job), self.child.job, None, manifest=self.plan.manifest)
         await self._record(STAGE, [manifest])
+
+    async def _count(self) -> None:
+        """Of a replayed document what comes after the topic is counted anew."""
+        replayed = {document.id for document in self.plan.replayed}
+        following = self.ports.topology.following(self.plan.request.topic)
+        for unit in await self.ports.ledger.counted(self.plan.parent.id):
+            if unit.document is not None and not (unit.document in replayed and unit.stage in following):
+                self.counted[unit.document].update(unit.counts)
 
     # -- what is inherited --------------------------------------------------------------------------------------------
 
@@ -132,19 +148,22 @@ class _Work:
             await self._record(STAGE, await _each(some, self._inherit_one))
         for document in self.plan.failed:  # it failed where it failed, not here
             state, code = DocumentState.FAILED, document.row.code
-            introduced = self._introduced(document, self._unread_id(document), state, code)
+            introduced = self._introduced(document, self._unread_id(document), state, code=code)
             await self._record(document.row.stage or STAGE, [introduced])
 
     async def _inherit_one(self, document: KnownDocument) -> Outcome:
-        identity = self._unread_id(document)
+        if document.row.state is DocumentState.DUPLICATE:
+            raise Permanent("job.incomplete", what="a document is a duplicate of none")
+        identity, made = self._unread_id(document), None
         if document.row.state is DocumentState.DONE:
             parts = self.ports.staging.list(self.plan.parent.id, KIND, f"{document.id}/")
             async for name in parts:
                 part = decode_part(await self.ports.staging.get(self.plan.parent.id, name))
                 mine = rewritten_part(part, self.child)
                 await self.ports.staging.put(self.child.job, KIND, part_name(mine), encode_part(mine))
-                identity = mine.chunks.document.id
-        return self._introduced(document, identity, document.row.state)
+                made = mine.chunks.document
+                identity = made.id
+        return self._introduced(document, identity, document.row.state, made=made)
 
     def _unread_id(self, document: KnownDocument) -> str:
         """Of a document whose hash nothing tells here: its id in the parent, which was made of it, stands for it."""
@@ -155,12 +174,28 @@ class _Work:
         document: KnownDocument,
         identity: str,
         state: DocumentState,
+        *,
         code: str | None = None,
         opens: Sequence[Unit] = (),
+        made: Document | None = None,
+        same_as: str | None = None,
     ) -> Outcome:
+        """`made`: the document as it is now, or the one that it is a duplicate of."""
         sealed = seal_path(self.child.key, identity, document.path, nonce=self.ports.entropy(NONCE_BYTES))
-        introduced = NewDocument(identity, sealed, state, code, document.row.member)
-        return Outcome(self.id_of(UUID(document.id)), self.child.job, None, opens=tuple(opens), documents=(introduced,))
+        content = None
+        if made is not None:
+            content = content_id(self.child.key, made.sha256, made.media_type)
+            self.originals.setdefault(document.row.content, made)
+        introduced = NewDocument(identity, sealed, state, code, document.row.member, content, same_as)
+        counts = dict(self.counted[document.id])
+        return Outcome(
+            self.id_of(UUID(document.id)),
+            self.child.job,
+            identity if counts else None,
+            opens=tuple(opens),
+            documents=(introduced,),
+            counts=counts,
+        )
 
     # -- what is replayed ---------------------------------------------------------------------------------------------
 
@@ -176,20 +211,18 @@ class _Work:
 
     async def _wanted(self, left: dict[UUID, Entry]) -> AsyncGenerator[tuple[UUID, Message], None]:
         """Each wanted message once, opened; `left` is emptied on the way."""
-        start: dict[int, int] = {}
+        by_topic: dict[str, dict[UUID, Entry]] = {}
         for entry in left.values():
-            start[entry.partition] = min(entry.offset, start.get(entry.partition, entry.offset))
-        if not left:
-            return
-        records = self.ports.broker.scan(self.plan.request.topic, start=start)
-        async with aclosing(records):
-            async for record in records:
-                opened = await self._open(record, left)
-                if opened is not None:
-                    del left[opened[0]]
-                    yield opened
-                if not left:
-                    return
+            by_topic.setdefault(entry.topic, {})[entry.id] = entry
+        for topic, entries in by_topic.items():
+            async with aclosing(self.ports.broker.scan(topic, start=_starts(entries.values()))) as records:
+                async for record in records:
+                    opened = await self._open(record, entries)
+                    if opened is not None:
+                        del entries[opened[0]], left[opened[0]]
+                        yield opened
+                    if not entries:
+                        break
 
     async def _open(self, record: StoredRecord, left: dict[UUID, Entry]) -> tuple[UUID, Message] | None:
         """None for a record that is not wanted, or does not open: one with its id that does may follow."""
@@ -213,7 +246,7 @@ class _Work:
         made = [(identity, one) for identity, one in rewritten if one is not None]
         await self._copy_objects([one for _, one in made])
         for identity, one in made:
-            record, units = self._sealed(self.id_of(identity), one)
+            record, units = self._sealed(identity, one)
             records.append(record)
             if not one.documents:
                 opened.append(Outcome(self.id_of(identity), self.child.job, None, opens=tuple(units)))
@@ -223,11 +256,13 @@ class _Work:
         await self.ports.broker.publish(records)
         await self._record(STAGE, opened)
 
-    def _sealed(self, identity: UUID, made: Rewritten) -> tuple[OutgoingRecord, list[Unit]]:
-        topic = self.ports.topology.topics[self.plan.request.topic]
+    def _sealed(self, source: UUID, made: Rewritten) -> tuple[OutgoingRecord, list[Unit]]:
+        """The record to publish in place of the message `source`, on its topic, and the work that it opens."""
+        name = self.plan.messages[source].topic
+        topic = self.ports.topology.topics[name]
         document = made.documents[0][1].id if made.documents else None
         to = envelope.Address(
-            id=identity,
+            id=self.id_of(source),
             type=topic.type,
             source=f"/cradle/{STAGE}",
             job=self.child.job,
@@ -244,18 +279,27 @@ class _Work:
         )
         keys = {Key.CUSTOMER: self.plan.parent.customer, Key.JOB: str(self.child.job), Key.DOCUMENT: document}
         record_key = keys[topic.key] or str(self.child.job)
-        readers = self.ports.topology.readers[self.plan.request.topic]
-        units = [Unit(identity, reader, document) for reader in readers]
-        return OutgoingRecord(self.plan.request.topic, record_key.encode(), value, headers), units
+        units = [Unit(to.id, reader, document) for reader in self.ports.topology.readers[name]]
+        return OutgoingRecord(name, record_key.encode(), value, headers), units
 
     async def _introduce(self) -> None:
         """Tells the ledger of the replayed documents, whose records are all out. Events are told of as they go."""
         known = [document for document in self.plan.replayed if document.id in self.met]
         for some in _slices(known, RECORDED_AT_ONCE):
-            outcomes = [
-                self._introduced(one, self.met[one.id].id, DocumentState.OPEN, opens=self.units[one.id]) for one in some
-            ]
-            await self._record(STAGE, outcomes)
+            await self._record(STAGE, [self._introduced_open(one, self.met[one.id]) for one in some])
+
+    def _introduced_open(self, document: KnownDocument, made: Document) -> Outcome:
+        return self._introduced(document, made.id, DocumentState.OPEN, opens=self.units[document.id], made=made)
+
+    async def _introduce_duplicates(self) -> None:
+        """Last, since what they are duplicates of is known then."""
+        for some in _slices(self.plan.duplicates, RECORDED_AT_ONCE):
+            await self._record(STAGE, [self._introduced_duplicate(one) for one in some])
+
+    def _introduced_duplicate(self, document: KnownDocument) -> Outcome:
+        original = self.originals[document.row.content]
+        identity = self.child.document_id(document.path, original.sha256)
+        return self._introduced(document, identity, DocumentState.DUPLICATE, made=original, same_as=original.id)
 
     async def _record(self, stage: str, outcomes: Sequence[Outcome]) -> None:
         if outcomes:
@@ -306,6 +350,14 @@ async def _each(items: Iterable[Item], do: Callable[[Item], Awaitable[Result]]) 
         if isinstance(result, BaseException):
             raise result
     return cast(list[Result], results)
+
+
+def _starts(entries: Iterable[Entry]) -> dict[int, int]:
+    """By partition: the offset of the first of the entries."""
+    starts: dict[int, int] = {}
+    for entry in entries:
+        starts[entry.partition] = min(entry.offset, starts.get(entry.partition, entry.offset))
+    return starts
 
 
 def _slices(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

@@ -1,5 +1,9 @@
-"""Reads the topic from end to end and notes what it holds of which job. Consumers' offsets are not touched."""
+"""Reads the topic, and those beside it, from end to end and notes what is there of which job.
 
+Consumers' offsets are not touched.
+"""
+
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -10,7 +14,7 @@ from operations.replay.ports import ReplayPorts
 from schemas import envelope
 from schemas.errors import Permanent
 from schemas.messages import DocumentReference, DocumentsSubmitted, Message
-from schemas.topology import Origin, Topic
+from schemas.topology import Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,7 @@ class Entry:
     """A message that the topic holds."""
 
     id: UUID
+    topic: str
     partition: int
     offset: int
     document: str | None
@@ -35,7 +40,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Found:
-    """What the topic holds of one job."""
+    """What the topic, and those beside it, hold of one job."""
 
     job: JobView
     entries: dict[UUID, Entry] = field(default_factory=dict)
@@ -52,11 +57,10 @@ async def find(request: Request, ports: ReplayPorts) -> list[Found]:
     known: dict[UUID, Found | None] = {}
     if request.job is not None:
         known[request.job] = Found(await ports.ledger.job(request.job))
-    topic = ports.topology.topics[request.topic]
-    async for record in ports.broker.scan(request.topic):
+    async for record in _records(request, ports):
         if request.job is not None and _job_of(record) not in (None, request.job):
             continue
-        read = await _read(record, topic, ports)
+        read = await _read(record, ports)
         if read is None:
             continue
         job, entry = read
@@ -69,6 +73,12 @@ async def find(request: Request, ports: ReplayPorts) -> list[Found]:
                 found.taken.add(entry.id)
     matching = [found for found in known.values() if found is not None and (found.taken or request.job)]
     return sorted(matching, key=lambda found: (found.job.opened_at, found.job.id))
+
+
+async def _records(request: Request, ports: ReplayPorts) -> AsyncIterator[StoredRecord]:
+    for topic in ports.topology.beside(request.topic):
+        async for record in ports.broker.scan(topic):
+            yield record
 
 
 async def _candidate(job: UUID, request: Request, ports: ReplayPorts) -> Found | None:
@@ -91,12 +101,12 @@ def _job_of(record: StoredRecord) -> UUID | None:
         return None
 
 
-async def _read(record: StoredRecord, topic: Topic, ports: ReplayPorts) -> tuple[UUID, Entry] | None:
+async def _read(record: StoredRecord, ports: ReplayPorts) -> tuple[UUID, Entry] | None:
     """The record's job and entry; None for what cannot be read. An event is opened, of any other the headers will do:
     a forged one fails to open when its turn comes."""
-    place = record.partition, record.offset
+    place = record.topic, record.partition, record.offset
     try:
-        if topic.origin is not Origin.PRODUCERS:
+        if ports.topology.topics[record.topic].origin is not Origin.PRODUCERS:
             at = envelope.address(record.headers)
             return at.job, Entry(at.id, *place, at.document)
         identity, event = await open_event(record, ports)

@@ -1,13 +1,14 @@
 """Which documents are replayed, which are inherited, and which stay failed. Nothing is changed here.
 
 A document is replayed whole, from every record that the topic has of it. Those of which no record is asked for, or
-which never came to this topic, keep what the parent has of them: its parts, or the code they failed with.
+which never came to this topic, keep what the parent has of them: its parts, or the code they failed with. A duplicate
+has no record of its own and goes with the documents of its bytes.
 """
 
 import asyncio
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -53,6 +54,8 @@ class Plan:
     """Done, or archives."""
     failed: tuple[KnownDocument, ...]
     """Stay failed."""
+    duplicates: tuple[KnownDocument, ...]
+    """Of those that are replayed or inherited."""
     sources: frozenset[str]
     """From the topic of submissions: the paths that are submitted again."""
 
@@ -60,7 +63,7 @@ class Plan:
     def manifest(self) -> int:
         """How many sources the new job has at least. Those submitted again are new documents, one or more a path."""
         replayed = () if self.sources else self.replayed
-        kept = (*self.inherited, *self.failed, *replayed)
+        kept = (*self.inherited, *self.failed, *self.duplicates, *replayed)
         return len(self.sources) + sum(not document.row.member for document in kept)
 
 
@@ -109,9 +112,14 @@ async def _plan_job(request: Request, found: Found, ports: ReplayPorts) -> Plan:
         chosen = await _choose_messages(request, found, documents, ports)
     replayed = [document for document in documents if document.id in chosen.documents]
     rest = [document for document in documents if document.id not in chosen.documents]
-    failed = [document for document in rest if document.row.state is DocumentState.FAILED]
-    inherited = [document for document in rest if document.row.state is not DocumentState.FAILED]
-    refusing.check_mixture(sum(one.row.state is DocumentState.DONE for one in inherited), changed, ports.topology)
+    done = [document for document in rest if document.row.state is DocumentState.DONE]
+    going_on = {document.row.content for document in (*replayed, *done)}
+    duplicates = [one for one in rest if one.row.same_as is not None and one.row.content in going_on]
+    others = [one for one in rest if one.row.same_as is None or one.row.content not in going_on]
+    failed = [document for document in others if document.row.state is DocumentState.FAILED]
+    inherited = [document for document in others if document.row.state is not DocumentState.FAILED]
+    done = [document for document in inherited if document.row.state is DocumentState.DONE]
+    refusing.check_mixture(await _passed(found.job.id, done, ports), changed, ports.topology)
     return Plan(
         request=request,
         parent=found.job,
@@ -120,6 +128,7 @@ async def _plan_job(request: Request, found: Found, ports: ReplayPorts) -> Plan:
         replayed=tuple(replayed),
         inherited=tuple(inherited),
         failed=tuple(failed),
+        duplicates=tuple(duplicates),
         sources=frozenset(chosen.sources),
     )
 
@@ -135,6 +144,15 @@ async def _changed(request: Request, parent: JobView, ports: ReplayPorts) -> tup
     refusing.check_stages(stages, request.topic, ports.topology)
     refusing.check_update(parent, fields, stages, ports.topology)
     return version, stages | {FIRST_TOUCHED[name] for name in fields}
+
+
+async def _passed(job: UUID, documents: Sequence[KnownDocument], ports: ReplayPorts) -> list[Collection[str] | None]:
+    """Of each document the stages that worked on it in this job; None where none did, so that it was inherited."""
+    passed: dict[str | None, set[str]] = {}
+    for unit in await ports.ledger.work(job):
+        if unit.stage in ports.topology.stages:
+            passed.setdefault(unit.document, set()).add(unit.stage)
+    return [passed.get(document.id) for document in documents]
 
 
 async def _documents(job: UUID, ports: ReplayPorts) -> list[KnownDocument]:
@@ -175,9 +193,12 @@ async def _choose_messages(
     able = {
         one.id
         for one in documents
-        if one.id in expected.keys() - broken and (one.row.state is DocumentState.DONE or one.row.stage in following)
+        if one.id in expected.keys() - broken
+        and one.row.same_as is None
+        and (one.row.state is DocumentState.DONE or one.row.stage in following)
     }
-    chosen = able & _named(request, documents)
+    named = _named(request, documents)
+    chosen = able & (named | {one.row.same_as for one in documents if one.row.same_as and one.id in named})
     if request.by_record:
         chosen &= {found.entries[message].document or "" for message in found.taken}
     if not chosen:
@@ -216,11 +237,26 @@ async def _choose_events(request: Request, found: Found, documents: list[KnownDo
         wanted &= {path for event in events if event.id in found.taken for path in event.paths}
     if not wanted:
         raise CradleError("replay.nothing", topic=request.topic)
+    wanted = _with_duplicates(wanted, sources, documents)
     if wanted - held:
         raise _gone(request, len(wanted - held))
     messages = tuple(event.id for event in events if event.paths & wanted)
     replayed = frozenset(one.id for one in documents if one.source(wanted))
     return _Chosen(messages, replayed, frozenset(wanted))
+
+
+def _with_duplicates(wanted: set[str], sources: Collection[str], documents: list[KnownDocument]) -> set[str]:
+    """These sources, and those of the duplicates of what comes with them: what is read again may be other bytes now."""
+    while True:
+        submitted = {one.row.content for one in documents if one.row.same_as is None and one.source(wanted)}
+        following = {
+            source
+            for one in documents
+            if one.row.same_as is not None and one.row.content in submitted and (source := one.source(sources))
+        }
+        if following <= wanted:
+            return wanted
+        wanted = wanted | following
 
 
 def _named(request: Request, documents: list[KnownDocument]) -> set[str]:

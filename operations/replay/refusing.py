@@ -1,6 +1,6 @@
 """What cannot be replayed from a topic, and from which it can. Pure."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from infra.ledger import JobState, JobView
 from schemas.errors import CradleError, Permanent
@@ -50,9 +50,15 @@ def check_update(job: JobView, fields: Collection[str], stages: Collection[str],
         raise CradleError("update.stages", version=job.extends, stages=told)
 
 
-def check_mixture(inherited: int, changed: Collection[str], topology: Topology) -> None:
-    """What was made of a document stays with it when it is inherited. Raises CradleError `replay.mixed` where the new
-    job's stages would have made something else: its fingerprint would promise what its image does not hold."""
+def check_mixture(inherited: Sequence[Collection[str] | None], changed: Collection[str], topology: Topology) -> None:
+    """`inherited`: of each document the stages that worked on it; None where an earlier replay inherited it, too.
+
+    What was made of a document stays with it when it is inherited. Raises CradleError `replay.mixed` where the new
+    job's stages would have made something else: its fingerprint would promise what its image does not hold.
+    """
     of_documents = set(changed) - topology.of_whole_jobs
-    if inherited and of_documents:
-        raise CradleError("replay.mixed", documents=inherited, works=topology.latest_before(changed))
+    of_all = topology.of_submissions & of_documents
+    mixed = [stages for stages in inherited if stages is None or of_all or not of_documents.isdisjoint(stages)]
+    if mixed and of_documents:
+        everything = set(topology.stages) if None in mixed else changed
+        raise CradleError("replay.mixed", documents=len(mixed), works=topology.latest_before(everything))

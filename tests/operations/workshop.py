@@ -24,10 +24,12 @@ from schemas import envelope
 from schemas.errors import Permanent
 from schemas.ids import message_id
 from schemas.messages import DocumentsSubmitted, JobCompleted, Message
-from schemas.parameters import EmbeddingConfig, InstallationParameters
+from schemas.parameters import EmbeddingConfig, InstallationParameters, VisionConfig
 from schemas.topology import Topology
 from schemas.versions import VersionRecord
-from tests.entrance import NOW, TOPOLOGY, Entrance
+from tests.consumers.scans import Sketches
+from tests.entrance import TOPOLOGY, Entrance
+from tests.fakes import NOW
 from tests.remembered import record_of
 
 SOURCES = {
@@ -74,7 +76,7 @@ class Workshop:
 
     @property
     def ports(self) -> Ports:
-        return replace(self.entrance.ports, home=self.home, jobs=self.jobs)
+        return replace(self.entrance.ports, home=self.home, jobs=self.jobs, parsers=Sketches())
 
     @property
     def replay_ports(self) -> ReplayPorts:
@@ -100,7 +102,8 @@ class Workshop:
         return {"embedding": found["embedding"] + self.engine, "vision": found["vision"] + self.vision}
 
     async def add_parameters(self, **sections: Any) -> int:
-        fields = {"embedding_config": EmbeddingConfig(model="fake")} | sections
+        fields = {"embedding_config": EmbeddingConfig(model="fake"), "vision_config": VisionConfig(engine="fake")}
+        fields |= sections
         return await self.entrance.store.add_version(InstallationParameters(customer_id="acme", **fields))
 
     # -- the road -----------------------------------------------------------------------------------------------------
@@ -191,6 +194,7 @@ class Workshop:
             outcome.documents,  # type: ignore[union-attr]
             outcome.manifest,  # type: ignore[union-attr]
             outcome.items,  # type: ignore[union-attr]
+            counts=outcome.counts,  # type: ignore[union-attr]
         )
         await ledger.record(stage, [row], now=NOW)
         return True
