@@ -157,13 +157,25 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
         "A document of type {kind} holds pictures of text, and its job's parameters choose no engine to read them.",
         "Set `vision_config.engine`, then replay; or send a version with a text layer.",
     ),
-    "document.type": ErrorKind("Documents of type {kind} are not supported.", "docs/formats.md lists what is."),
-    "document.encrypted": ErrorKind("The document is encrypted.", "Send it without a password."),
+    "document.type": ErrorKind(
+        "The document is not supported: it is {kind}.", "docs/formats.md lists what is; send it as one of these."
+    ),
+    "document.encrypted": ErrorKind("The document is encrypted: it is {kind}.", "Send it without a password."),
     "document.costly": ErrorKind(
         "Reading the document takes more than {limit}.", "Split it, or save it anew with fewer pages or pictures."
     ),
     "document.crash": ErrorKind(
         "The program that reads documents of type {kind} died of it.", "Open and save it again, then send it."
+    ),
+    "sandbox.away": ErrorKind(
+        "The sandbox in which documents are read cannot start a process ({kind}).",
+        "Look at this machine's memory and its limit of processes; the stage then goes on by itself.",
+        family=Family.RETRYABLE,
+    ),
+    "sandbox.bare": ErrorKind(
+        "This kernel has neither Landlock nor seccomp: what reads a hostile document has limits, and no walls.",
+        "Run workers on Linux 5.13 or newer, and let the container runtime permit both.",
+        family=Family.USAGE,
     ),
     "document.nested": ErrorKind(
         "Archives lie within archives more than {limit} deep.", "Unpack it, then ingest what it holds."
@@ -366,6 +378,66 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
     "offsets.topic": ErrorKind(
         "Stage {group} reads no such partition.", "It reads the topics: {known}.", family=Family.USAGE
     ),
+    # -- the services -----------------------------------------------------------------------------------------------
+    "request.invalid": ErrorKind(
+        "The request is not as it should be.", "/openapi.json tells how it should be.", family=Family.USAGE
+    ),
+    "request.type": ErrorKind("A body of this content type is not read here.", "Send {known}.", family=Family.USAGE),
+    "request.size": ErrorKind("The request has more than {limit}.", "Send it in parts.", family=Family.USAGE),
+    "request.tokens": ErrorKind(
+        "Text {number} has {found} tokens, and the model reads {limit}.",
+        'Shorten it, or send "truncate": true.',
+        family=Family.USAGE,
+    ),
+    "request.token-ids": ErrorKind(
+        "The texts were sent as token ids, which mean something else to each model.",
+        "Send the texts themselves.",
+        family=Family.USAGE,
+    ),
+    "request.model": ErrorKind(
+        "This service runs another model.", "Ask for {model!r}, or leave the name out.", family=Family.USAGE
+    ),
+    "request.prompt": ErrorKind("The model has no prompt of that name.", "Use one of: {known}.", family=Family.USAGE),
+    "request.dimensions": ErrorKind(
+        "The model makes vectors of {dimension} numbers, no shorter ones.",
+        "Leave `dimensions` out.",
+        family=Family.USAGE,
+    ),
+    "request.token": ErrorKind(
+        "The request lacks the service's token.",
+        "Send `Authorization: Bearer TOKEN`; the token is what the service has as CRADLE_SERVICE_TOKEN.",
+        family=Family.USAGE,
+    ),
+    "request.road": ErrorKind("There is no such road.", "/openapi.json lists those there are.", family=Family.USAGE),
+    "request.method": ErrorKind(
+        "This road is not taken so.", "/openapi.json tells how it is.", family=Family.USAGE
+    ),
+    "request.unread": ErrorKind("The request did not arrive whole.", "Send it again.", family=Family.USAGE),
+    "service.full": ErrorKind(
+        "As much is waiting already as may.", "Send it again in {seconds} s.", family=Family.RETRYABLE
+    ),
+    "service.late": ErrorKind(
+        "The engine did not come to it within {seconds:g} s.",
+        "Send it again later, in smaller parts, or with more time.",
+        family=Family.RETRYABLE,
+    ),
+    "service.stopping": ErrorKind("The service is stopping.", "Send it again.", family=Family.RETRYABLE),
+    "service.engine": ErrorKind(
+        "The engine cannot be loaded ({kind}).", "Check it with `cradle doctor`.", family=Family.RETRYABLE
+    ),
+    "service.input": ErrorKind(
+        "The engine failed on this input ({kind}), and on none that it was sent with.",
+        "/health tells whether the engine is well; if it is, leave this input out.",
+        family=Family.PERMANENT,
+    ),
+    "service.failed": ErrorKind(
+        "The service failed ({kind}).", "Its log says where; report it.", family=Family.RETRYABLE
+    ),
+    "service.open": ErrorKind(
+        "Without a token it would answer anybody who reaches {host}.",
+        "Set CRADLE_SERVICE_TOKEN; or say --open, where only those who may ask can reach it.",
+        family=Family.USAGE,
+    ),
     # -- settings and wrong use -------------------------------------------------------------------------------------
     "settings.invalid": ErrorKind(
         "A setting is not valid: {what}.", "`cradle doctor --settings` shows where each came from.", family=Family.USAGE
@@ -503,16 +575,19 @@ class CradleError(Exception):
         self.code = code
         self.sentence = kind.sentence.format(**details)
         self.next_step = kind.next_step.format(**details)
+        self.details = details
         super().__init__(self.sentence)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Errors travel between our own processes; made anew by their code they would want their details again."""
-        return _made_again, (type(self), self.code, self.sentence, self.next_step)
+        return _made_again, (type(self), self.code, self.sentence, self.next_step, self.details)
 
 
-def _made_again(kind: type[CradleError], code: str, sentence: str, next_step: str) -> CradleError:
+def _made_again(
+    kind: type[CradleError], code: str, sentence: str, next_step: str, details: dict[str, object]
+) -> CradleError:
     error = kind.__new__(kind, sentence)
-    error.code, error.sentence, error.next_step = code, sentence, next_step
+    error.code, error.sentence, error.next_step, error.details = code, sentence, next_step, details
     return error
 
 

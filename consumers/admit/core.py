@@ -9,6 +9,7 @@ from uuid import UUID
 
 from consumers.runtime.contract import Output, Refused
 from engines.extraction import Probe
+from engines.extraction.kinds import in_words
 from engines.extraction.limits import MOST_BYTES, MOST_MEMBERS, too_many, too_much
 from engines.extraction.names import shortened
 from infra.ledger import DocumentState, JobState, JobView, NewDocument
@@ -107,8 +108,8 @@ def _as_read(uri: str) -> bytes:
 def check_route(probe: Probe) -> None:
     """Raises Permanent `document.encrypted` or `document.type` for what stays outside."""
     refusals = {
-        "encrypted": ("document.encrypted", {}),
-        "unsupported": ("document.type", {"kind": probe.media_type}),
+        "encrypted": ("document.encrypted", {"kind": in_words(probe.media_type)}),
+        "unsupported": ("document.type", {"kind": in_words(probe.media_type)}),
     }
     if probe.route in refusals:
         code, details = refusals[probe.route]

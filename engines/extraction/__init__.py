@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from engines.extraction.kinds import in_words
 from schemas.errors import Permanent
 from schemas.messages.chunks import Mark
 
@@ -17,19 +18,34 @@ if TYPE_CHECKING:
 
 READERS: Final[Mapping[str, str]] = {
     "application/pdf": "engines.extraction.pdf:read",
-    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "engines.extraction.office:read",
-    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "engines.extraction.office:read",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "engines.extraction.word:read",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "engines.extraction.sheets:read",
     "application/vnd.openxmlformats-officedocument.presentationml.presentation": "engines.extraction.slides:read",
-    "application/vnd.oasis.opendocument.text": "engines.extraction.office:read",
-    "application/epub+zip": "engines.extraction.office:read",
-    "application/rtf": "engines.extraction.office:read",
+    "application/vnd.oasis.opendocument.text": "engines.extraction.opendocument:read",
+    "application/vnd.oasis.opendocument.spreadsheet": "engines.extraction.opendocument:read",
+    "application/vnd.oasis.opendocument.presentation": "engines.extraction.opendocument:read",
+    "application/vnd.oasis.opendocument.graphics": "engines.extraction.opendocument:read",
+    "application/epub+zip": "engines.extraction.epub:read",
+    "application/rtf": "engines.extraction.rtf:read",
+    "application/json": "engines.extraction.records:read_json",
+    "application/xml": "engines.extraction.records:read_xml",
+    "image/svg+xml": "engines.extraction.records:read_xml",
     "message/rfc822": "engines.extraction.mail:read",
+    "application/vnd.ms-outlook": "engines.extraction.msg:read",
     "text/html": "engines.extraction.html:read",
     "text/markdown": "engines.extraction.text:read_markdown",
     "text/csv": "engines.extraction.text:read_table",
     "text/plain": "engines.extraction.text:read_plain",
 }
 """Which function reads a media type: `(data, media_type) -> Reading`. A type that is not here is not supported."""
+
+PICTURED: Final[Mapping[str, str]] = {
+    "application/pdf": "engines.extraction.pdf",
+    **dict.fromkeys(
+        ("image/png", "image/jpeg", "image/tiff", "image/webp", "image/bmp", "image/gif"), "engines.extraction.pictures"
+    ),
+}
+"""Which module has `readable` and `pictures` for a media type, each `(data, media_type)`."""
 
 CONTAINERS: Final[Mapping[str, str]] = {
     "application/zip": "engines.extraction.archives:zip_members",
@@ -38,6 +54,7 @@ CONTAINERS: Final[Mapping[str, str]] = {
     "application/x-bzip2": "engines.extraction.archives:only_member",
     "application/x-xz": "engines.extraction.archives:only_member",
     "message/rfc822": "engines.extraction.mail:attachments",
+    "application/vnd.ms-outlook": "engines.extraction.msg:attachments",
 }
 """Which function opens a container: `(data) -> Iterator[Member]`, each path once."""
 
@@ -122,7 +139,13 @@ def extract(data: bytes, media_type: str) -> Extracted:
     `document.type`. Deterministic: the same bytes give the same result on any machine. Blocking."""
     from engines.extraction.reading import compose
 
-    return compose(_named(READERS, media_type)(data, media_type))
+    read = _named(READERS, media_type)
+    try:
+        return compose(read(data, media_type))
+    except (Permanent, MemoryError):
+        raise
+    except Exception:  # a pure function of the bytes fails again if tried again: this file cannot be read
+        raise Permanent("document.broken", kind=in_words(media_type)) from None
 
 
 Member = tuple[str, bytes | Permanent]
@@ -144,23 +167,30 @@ def readable(data: bytes, media_type: str) -> "Reading":
     """What a document that needs recognition says by itself: the pages of a PDF that have usable text, its title and
     date. A picture has none. The pages that `pictures` draws are left out.
 
-    Raises Permanent `document.broken`, `document.encrypted` or `document.type`. Blocking.
+    Raises Permanent `document.broken`, `document.encrypted`, `document.type` or `document.costly`. Blocking.
     """
-    raise NotImplementedError
+    reading: Reading = _pictured(media_type).readable(data, media_type)
+    return reading
 
 
 def pictures(data: bytes, media_type: str, *, dpi: int) -> Iterator[PageImage]:
     """The pages that must be recognised, in order: of a PDF those without usable text, drawn at `dpi` or less, where
-    the page is huge; of a picture file each of its frames, as it is.
+    the page is huge; of a picture file each of its frames, as it is, or smaller where it is huge.
 
     Raises Permanent `document.broken`, `document.encrypted`, `document.type`, or `document.costly` for more pixels
     than a page may have. Blocking.
     """
-    raise NotImplementedError
+    yield from _pictured(media_type).pictures(data, media_type, dpi=dpi)
+
+
+def _pictured(media_type: str) -> Any:
+    if media_type not in PICTURED:
+        raise Permanent("document.type", kind=in_words(media_type))
+    return import_module(PICTURED[media_type])
 
 
 def _named(table: Mapping[str, str], media_type: str) -> Any:
     if media_type not in table:
-        raise Permanent("document.type", kind=media_type)
+        raise Permanent("document.type", kind=in_words(media_type))
     module, _, function = table[media_type].partition(":")
     return getattr(import_module(module), function)

@@ -130,7 +130,7 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
 
 def _zip_content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, tally: Tally) -> bytes | Permanent:
     if info.flag_bits & 1:
-        return Permanent("document.encrypted")
+        return Permanent("document.encrypted", kind="a member of a ZIP archive")
     if info.file_size > MOST_OF_ONE:
         return too_large()
     bounded = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from engines.extraction.kinds import in_words
 from schemas.errors import Permanent
 
 PAGE_MARK: Final = "\ue000{page_num}\ue001"
@@ -52,7 +53,7 @@ def read(
         return library.extract_bytes_sync(data, media_type, config=config)
     except Exception as error:  # its own types, and pyo3 panics: whatever it is, this file cannot be read
         if "password" in str(error).lower() or "encrypt" in str(error).lower():
-            raise Permanent("document.encrypted") from None
+            raise Permanent("document.encrypted", kind=in_words(media_type)) from None
         raise Permanent("document.broken", kind=media_type) from None
 
 

@@ -1,29 +1,33 @@
 """Mail: its subject as title, a few header lines, and the body; attachments are documents of their own."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from email import policy
-from email.message import EmailMessage
+from email.message import EmailMessage, Message
 from email.parser import BytesParser
-from typing import Final
+from typing import Final, Literal
 
 from engines.extraction import Member
+from engines.extraction.blocks import Paragraph, Run, Verbatim, write
+from engines.extraction.encodings import decode
 from engines.extraction.limits import MOST_OF_ONE, Tally, too_large
 from engines.extraction.names import Names
-from engines.extraction.reading import Piece, Reading, clean
+from engines.extraction.reading import Piece, Reading
 from schemas.errors import Permanent
 
 MAIL: Final = "message/rfc822"
 MEMBER: Final = "an attachment"
 """What an error calls the type of an attachment that cannot be got out."""
 _SHOWN: Final = ("Subject", "From", "To", "Cc", "Date")
+_TABLE: Final = "\n| --- | --- "
 
 
 def read(data: bytes, media_type: str) -> Reading:
     try:
         mail = _parse(data)
-        lines = [f"{name}: {' '.join(str(mail[name]).split())}" for name in _SHOWN if mail[name]]
-        text = clean("\n".join(lines) + "\n\n" + _text(mail))
-        return Reading([Piece(text)], title=mail["Subject"], date=_date(mail))
+        lines = [(name, str(mail[name])) for name in _SHOWN if mail[name]]
+        plain, page = _shown(mail, "plain"), _shown(mail, "html")
+        return Reading([message(lines, plain, page)], title=mail["Subject"], date=_date(mail))
     except (Permanent, MemoryError):
         raise
     except Exception:  # the parser lets more than its own errors through, such as too deep a recursion
@@ -62,19 +66,34 @@ def _body(mail: EmailMessage) -> EmailMessage | None:
     return part if isinstance(part, EmailMessage) else None
 
 
-def _text(mail: EmailMessage) -> str:
-    part = _body(mail)
+def message(lines: Sequence[tuple[str, str]], plain: str, page: str) -> Piece:
+    """The header's lines, then the body: as plain text says it; as the HTML page does where plain text is lacking, or
+    has lost a table."""
+    header = Paragraph([Run("\n".join(f"{name}: {' '.join(value.split())}" for name, value in lines))])
+    if page:
+        from engines.extraction import html  # which attachments need not
+
+        shown = write([header, *html.blocks(html.parsed(page))]) if page.strip() else write([header])
+        if not plain.strip() or _TABLE in shown.text:
+            return shown
+    return write([header, Verbatim([Run(plain)])])
+
+
+def _shown(mail: EmailMessage, kind: Literal["plain", "html"]) -> str:
+    """A body's text; empty if there is none of that kind."""
+    part = mail.get_body(preferencelist=(kind,))
     if part is None:
         return ""
-    try:
-        content = part.get_content()
-    except (LookupError, ValueError, AttributeError):
-        raise Permanent("document.broken", kind=MAIL) from None
-    if part.get_content_type() == "text/html":
-        from engines.extraction.html import read as read_html  # which attachments need not
+    payload = part.get_payload(decode=True)
+    text = decode(payload if isinstance(payload, bytes) else b"", part.get_content_charset())
+    return _unflowed(text, part) if part.get_param("format") == "flowed" else text
 
-        return "\n\n".join(piece.text for piece in read_html(content.encode(errors="replace"), "text/html").pieces)
-    return str(content)
+
+def _unflowed(text: str, part: Message) -> str:
+    """A line that ends in a space goes on in the next (RFC 3676)."""
+    joint = "" if str(part.get_param("delsp")).lower() == "yes" else " "
+    signed, mark, rest = text.replace("\r\n", "\n").partition("\n-- \n")
+    return re.sub(r" \n(?![>\n])", joint, signed) + mark + rest
 
 
 # -- what is attached -------------------------------------------------------------------------------------------------

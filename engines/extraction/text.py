@@ -7,27 +7,16 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from engines.extraction import ExtractedHeading
+from engines.extraction.encodings import decode
 from engines.extraction.reading import Piece, Reading, clean
 from schemas.errors import Permanent
 
-_BYTE_ORDER_MARKS: Final = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _HEADING: Final = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
 _UNDERLINE: Final = re.compile(r" {0,3}(=+|-{2,})[ \t]*$")
 _FENCE: Final = re.compile(r" {0,3}(```+|~~~+)")
 _BLOCK: Final = re.compile(r"\s*(?:[-*+>|]|\d+[.)]\s|#|$)")
 """A line that begins a list, quote, table or heading: a row of dashes below it is a rule, not an underline."""
 _CELL_LIMIT: Final = 1024 * 1024
-
-
-def decode(data: bytes) -> str:
-    """By its byte order mark, else UTF-8, else Windows-1252, whose undefined bytes become U+FFFD."""
-    for mark, encoding in _BYTE_ORDER_MARKS:
-        if data.startswith(mark):
-            return data[len(mark) :].decode(encoding, errors="replace")
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return data.decode("cp1252", errors="replace")
 
 
 def read_plain(data: bytes, media_type: str) -> Reading:

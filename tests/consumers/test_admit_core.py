@@ -156,7 +156,7 @@ def test_an_allowance_is_for_all_that_lies_in_one_document() -> None:
 def test_a_bomb_uses_some_of_the_allowance_and_another_refusal_none() -> None:
     allowance = Allowance()
     for _ in range(MOST_BYTES // COST_OF_REFUSAL):
-        allowance.charge(Permanent("document.encrypted"))
+        allowance.charge(Permanent("document.encrypted", kind="a PDF"))
         allowance.spend(b"")
         allowance.charge(Permanent("document.crash", kind="a picture"))
     with pytest.raises(Permanent) as caught:

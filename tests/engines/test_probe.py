@@ -40,7 +40,7 @@ OFFICE = "application/vnd.openxmlformats-officedocument."
         (
             b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "EncryptedPackage".encode("utf-16-le"),
             "a.docx",
-            "application/x-ole-storage",
+            "application/x-office-encrypted",
             "encrypted",
         ),
         (b"", "a.txt", "text/plain", "text"),
