@@ -107,12 +107,22 @@ class Topology:
             waiting += [written for stage in fresh for written in self.stages[stage].writes]
         return frozenset(found)
 
+    def beside(self, topic: str) -> tuple[str, ...]:
+        """The topics that are read by the same stages as `topic`, itself among them. Only all of them together hold
+        what these stages had to do for a job."""
+        return tuple(name for name, readers in self.readers.items() if readers == self.readers[topic] and readers)
+
     @property
     def of_whole_jobs(self) -> frozenset[str]:
         """The stages that work on a job as a whole, once it is complete."""
         return frozenset(
             s for t, one in self.topics.items() if one.origin is Origin.COMPLETION for s in self.readers[t]
         )
+
+    @property
+    def of_submissions(self) -> frozenset[str]:
+        """The stages that read what producers write: every document of a job has passed them."""
+        return frozenset(s for t, one in self.topics.items() if one.origin is Origin.PRODUCERS for s in self.readers[t])
 
     def latest_before(self, stages: Collection[str]) -> str:
         """The topic furthest down the flow from which all of `stages` are still to come."""

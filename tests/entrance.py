@@ -24,7 +24,7 @@ from producers import Producer
 from schemas import envelope
 from schemas.ids import message_id
 from schemas.messages import DocumentsSubmitted, Message
-from schemas.parameters import EmbeddingConfig, InstallationParameters
+from schemas.parameters import EmbeddingConfig, InstallationParameters, VisionConfig
 from tests.fakes import NOW, fake_ports
 
 TOPOLOGY = read_flow()
@@ -66,7 +66,11 @@ class Entrance:
     async def with_customer(self, *, window: int = 200) -> "Entrance":
         await self.store.put_customer(Customer("acme", roots=(f"{file_url(self.folder)}/",), window=window))
         await self.store.add_version(
-            InstallationParameters(customer_id="acme", embedding_config=EmbeddingConfig(model="fake"))
+            InstallationParameters(
+                customer_id="acme",
+                embedding_config=EmbeddingConfig(model="fake"),
+                vision_config=VisionConfig(engine="fake"),
+            )
         )
         return self
 

@@ -12,13 +12,14 @@ from engines.library import EngineLibrary
 from schemas.errors import Permanent
 from schemas.ids import NAMESPACE, job_id
 from schemas.messages import Document, Message
-from schemas.parameters import ChunkingConfig, EmbeddingConfig, InstallationParameters
+from schemas.parameters import ChunkingConfig, EmbeddingConfig, InstallationParameters, VisionConfig
 
 JOB = job_id("acme", "a-test")
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 FAKE = InstallationParameters(
     customer_id="acme",
     embedding_config=EmbeddingConfig(model="fake"),
+    vision_config=VisionConfig(engine="fake"),
     chunking_config=ChunkingConfig(max_tokens=64, overlap_tokens=8),
 )
 

@@ -73,6 +73,36 @@ class Drawing(InProcess):
         return self.scans[number]
 
 
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+OWN = 128
+
+
+def sketch(*pages: int) -> bytes:
+    """A file that is taken for a picture, and that `Sketches` reads: a page for each number.
+
+    One below OWN is a picture of that shade, any other has text of its own.
+    """
+    return PNG_SIGNATURE + bytes(pages)
+
+
+class Sketches(InProcess):
+    """Parsers that read sketches, and all else as ever."""
+
+    async def readable(self, job: UUID, data: bytes, media_type: str) -> Reading:
+        if not data.startswith(PNG_SIGNATURE):
+            return await super().readable(job, data, media_type)
+        return Reading([Piece(f"Own page {page}.", page=n) for n, page in _pages(data) if page >= OWN])
+
+    async def pictures(self, job: UUID, data: bytes, media_type: str, *, dpi: int) -> AsyncGenerator[PageImage, None]:
+        for number, page in _pages(data):
+            if page < OWN:
+                yield picture(number, page, width=dpi // 36)
+
+
+def _pages(data: bytes) -> list[tuple[int, int]]:
+    return list(enumerate(data.removeprefix(PNG_SIGNATURE), start=1))
+
+
 def raw(number: int) -> bytes:
     return struct.pack("<I", number)
 

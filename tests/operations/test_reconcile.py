@@ -90,12 +90,12 @@ class World:
     async def unread(self, stage: str) -> list[tuple[StoredRecord, envelope.Address]]:
         """Records that the stage has no outcome of. It has read them all then."""
         found = []
-        [topic] = FLOW.stages[stage].reads
-        for record in self.broker.records(topic):
-            if record.offset >= self.broker.committed(stage, topic, 0):
-                found.append((record, envelope.address(record.headers)))
-        ends = await self.broker.ranges(topic)
-        self.broker.commit(stage, topic, 0, ends[0].end)
+        for topic in FLOW.stages[stage].reads:
+            for record in self.broker.records(topic):
+                if record.offset >= self.broker.committed(stage, topic, 0):
+                    found.append((record, envelope.address(record.headers)))
+            ends = await self.broker.ranges(topic)
+            self.broker.commit(stage, topic, 0, ends[0].end)
         finished = await self.ledger.finished(stage, [to.id for _, to in found])
         return [(record, to) for record, to in found if to.id not in finished]
 

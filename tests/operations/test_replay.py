@@ -15,7 +15,8 @@ from operations.erasure import erase
 from operations.replay import OffsetSpan, Plan, Replayed, Request, carry_out, plan
 from schemas.errors import CradleError, Permanent, Retryable
 from schemas.messages import DocumentReference, DocumentsSubmitted, Manifest
-from schemas.parameters import ChunkingConfig, EmbeddingConfig
+from schemas.parameters import ChunkingConfig, EmbeddingConfig, VisionConfig
+from tests.consumers.scans import OWN, sketch
 from tests.entrance import NOW
 from tests.operations.workshop import SOURCES, Workshop
 
@@ -345,8 +346,107 @@ async def test_another_engine_touches_the_stages_that_ask_it(workshop: Workshop)
     job = await workshop.finish()
     workshop.engine = " of another release"
     error = await refused(workshop, Request("chunked", job=job))
-    assert (error.code, "'chunk-ready'" in error.next_step) == ("replay.stages", True)
-    assert len((await planned(workshop, Request("chunk-ready", job=job))).replayed) == len(SOURCES)
+    assert (error.code, "'ingest'" in error.next_step) == ("replay.stages", True)  # admit's version has risen, too
+    assert len((await planned(workshop, Request("ingest", job=job))).replayed) == len(SOURCES)
+
+
+# -- scans ------------------------------------------------------------------------------------------------------------
+
+SCAN, OTHER_SCAN = sketch(1, OWN, 2), sketch(3)
+WITH_SCANS: dict[str, bytes | str] = {**SOURCES, "s/scan.png": SCAN, "s/other.png": OTHER_SCAN}
+
+
+@pytest.mark.parametrize("topic", [*TOPICS, "ocr-ready", "ocr-done"])
+async def test_scans_and_texts_come_out_the_same_from_every_topic(workshop: Workshop, topic: str) -> None:
+    job = await workshop.finish(WITH_SCANS)
+    parent = await workshop.baked(job)
+    assert parent.outcomes["ocr"] == 2
+    found = await planned(workshop, Request(topic, job=job))
+    expected = {"ocr-ready": 2, "bake-ready": 0}.get(topic, len(WITH_SCANS))
+    assert (len(found.replayed), len(found.inherited)) == (expected, len(WITH_SCANS) - expected)
+    child = await workshop.baked((await replayed(workshop, Request(topic, job=job))).job)
+    assert (child.image, child.merkle, child.fingerprint) == (parent.image, parent.merkle, parent.fingerprint)
+
+
+async def test_scans_are_read_again_with_other_parameters_and_texts_are_inherited(workshop: Workshop) -> None:
+    job = await workshop.finish(WITH_SCANS)
+    version = await workshop.add_parameters(vision_config=VisionConfig(engine="fake", dpi=180))
+    for topic in ("chunk-ready", "ocr-done"):
+        error = await refused(workshop, Request(topic, job=job, parameters=version))
+        assert (error.code, "'ocr-ready'" in error.next_step) == ("replay.parameters", True)
+    request = Request("ocr-ready", job=job, parameters=version)
+    found = await planned(workshop, request)
+    assert sorted(one.path for one in found.replayed) == ["s/other.png", "s/scan.png"]
+    child = await workshop.baked((await replayed(workshop, request)).job)
+    from_the_start = await replayed(workshop, Request("ingest", job=job, parameters=version))
+    again = await workshop.baked(from_the_start.job)
+    assert (child.image, child.merkle) == (again.image, again.merkle)
+    assert child.merkle["chunk"] != (await workshop.baked(job)).merkle["chunk"]
+    assert (child.outcomes["ocr"], again.outcomes["ocr"]) == (2, 2)
+    assert child.outcomes["chunk"] == 2
+
+
+async def test_one_scan_read_otherwise_than_another_would_be_mixed(workshop: Workshop) -> None:
+    job = await workshop.finish(WITH_SCANS)
+    version = await workshop.add_parameters(vision_config=VisionConfig(engine="fake", dpi=180))
+    one = Request("ocr-ready", job=job, documents=("s/scan.png",), parameters=version)
+    error = await refused(workshop, one)
+    assert (error.code, "1 documents" in error.sentence, "'ocr-ready'" in error.next_step) == (
+        "replay.mixed",
+        True,
+        True,
+    )
+    child = await replayed(workshop, Request("ocr-ready", job=job, documents=("s/scan.png",)))
+    again = Request("ocr-ready", job=child.job, parameters=version)
+    error = await refused(workshop, again)
+    assert (error.code, "'ingest'" in error.next_step) == ("replay.mixed", True), (
+        "nothing tells how the others were made"
+    )
+
+
+async def test_other_chunks_of_texts_and_scans_alike(workshop: Workshop) -> None:
+    job = await workshop.finish(WITH_SCANS)
+    version = await workshop.add_parameters(chunking_config=ChunkingConfig(max_tokens=16, overlap_tokens=0))
+    done = [
+        await replayed(workshop, Request(topic, job=job, parameters=version)) for topic in ("chunk-ready", "ocr-done")
+    ]
+    for one in done:
+        view = await workshop.baked(one.job)
+        assert (len(one.plan.replayed), "ocr" in view.outcomes) == (len(WITH_SCANS), False)
+    assert len({(await workshop.baked(one.job)).image for one in done}) == 1
+
+
+async def test_offsets_are_those_of_the_topic_that_was_named(workshop: Workshop) -> None:
+    job = await workshop.finish(WITH_SCANS)
+    for topic, others in (("ocr-done", set(SOURCES)), ("chunk-ready", {"s/scan.png", "s/other.png"})):
+        paths: set[str] = set()
+        for partition in range(workshop.topology.topics[topic].partitions):
+            try:
+                found = await planned(workshop, Request(topic, job=job, offsets=OffsetSpan(partition, 0)))
+            except CradleError as error:
+                assert error.code == "replay.nothing"
+            else:
+                paths |= {one.path for one in found.replayed}
+        assert paths == WITH_SCANS.keys() - others
+
+
+async def test_pages_that_went_by_staging_go_along(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consumers.ocr.core.MAX_INLINE_BYTES", 0)
+    job = await workshop.finish(WITH_SCANS)
+    done = await replayed(workshop, Request("ocr-done", job=job))
+    assert (await workshop.baked(done.job)).image == (await workshop.baked(job)).image
+    staged = [name async for name in workshop.entrance.sealed.list(done.job, "pages")]
+    assert len(staged) == 2
+
+
+async def test_a_scan_that_no_engine_was_chosen_for_is_read_once_there_is_one(workshop: Workshop) -> None:
+    await workshop.add_parameters(vision_config=VisionConfig(engine="none"))
+    job = await workshop.finish(WITH_SCANS)
+    states = await workshop.states(job)
+    assert (states["s/scan.png"], states["a/lease.txt"]) == ("document.needs-ocr", "done")
+    version = await workshop.add_parameters()
+    done = await replayed(workshop, Request("ocr-ready", job=job, parameters=version))
+    assert set((await workshop.states(done.job)).values()) == {"done"}
 
 
 # -- what matches -----------------------------------------------------------------------------------------------------

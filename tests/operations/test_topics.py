@@ -101,13 +101,16 @@ def test_the_real_flow_is_drawn(real: Topology) -> None:
     assert (
         draw(real)
         == """\
- producers  ──▶ ingest      ──▶ admit ──▶ chunk-ready
-                chunk-ready ──▶ chunk ──▶ chunked
+ producers  ──▶ ingest      ──▶ admit ─┬▶ chunk-ready
+                                       └▶ ocr-ready
+                ocr-ready   ──▶ ocr   ──▶ ocr-done
+                chunk-ready ─┬▶ chunk ──▶ chunked
+                ocr-done    ─┘
                 chunked     ──▶ embed ──▶ embedded
                 embedded    ──▶ pack
  completion ──▶ bake-ready  ──▶ bake
 
- reserved for stages to come: ocr-ready, ocr-done, graphed"""
+ reserved for stages to come: graphed"""
     )
 
 
