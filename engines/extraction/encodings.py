@@ -22,8 +22,6 @@ _AS_BROWSERS_DO: Final = {"iso8859-1": "cp1252", "ascii": "cp1252", "shift_jis":
 _TEXT_ENCODINGS: Final = re.compile(r"utf|iso8859|cp\d|koi8|mac|euc|iso2022|big5|gb|shift|johab|tis|ptcp|hz|kz|latin")
 _ASCII: Final = bytes(range(128))
 _GERMAN: Final = "ÄÖÜäöüßé§°€„“‚‘’–…•".encode("cp1252")  # noqa: RUF001
-    "cp1252"
-)
 """Letters and signs of German that Windows-1252 has. Other encodings have others there, and rarely these alone."""
 _CONTROL: Final = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f]")
 
