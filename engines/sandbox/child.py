@@ -12,7 +12,10 @@ from engines.sandbox.limits import Limits
 from engines.sandbox.wire import ANSWER_HEAD, CALL_HEAD, What
 from schemas.errors import Permanent
 
-FUNCTIONS: Final[Mapping[str, Callable[..., Iterator[Any]]]] = {
+Function = Callable[..., Iterator[Any]]
+Functions = Mapping[str, Function]
+
+FUNCTIONS: Final[Functions] = {
     "probe": lambda data, path: iter((extraction.probe(data, path),)),
     "extract": lambda data, media_type: iter((extraction.extract(data, media_type),)),
     "readable": lambda data, media_type: iter((extraction.readable(data, media_type),)),
@@ -21,7 +24,7 @@ FUNCTIONS: Final[Mapping[str, Callable[..., Iterator[Any]]]] = {
 }
 
 
-def live(connection: socket.socket, limits: Limits, functions: Mapping[str, Callable[..., Iterator[Any]]]) -> None:
+def live(connection: socket.socket, limits: Limits, functions: Functions) -> None:
     """Confines this process for good, then serves calls until the parent hangs up."""
     _keep_only(connection)
     guards.confine(limits)
@@ -31,9 +34,7 @@ def live(connection: socket.socket, limits: Limits, functions: Mapping[str, Call
         _answer(connection, wire.ANSWERS[function], functions[function], _exactly(connection, length), arguments)
 
 
-def _answer(
-    connection: socket.socket, kind: wire.Kind, function: Callable[..., Iterator[Any]], data: bytes, arguments: Any
-) -> None:
+def _answer(connection: socket.socket, kind: wire.Kind, function: Function, data: bytes, arguments: Any) -> None:
     try:
         for item in function(data, *arguments):
             _send(connection, What.ITEM, *kind.wrap(item))

@@ -25,6 +25,7 @@ from schemas.errors import Retryable
 
 T = TypeVar("T")
 
+PROGRAM: Final = "engines.sandbox.zygote"
 START_SECONDS: Final = 60.0
 """What the zygote may take to import the parsers, on a machine that is busy."""
 IDLE_SECONDS: Final = 10.0
@@ -47,8 +48,10 @@ ENVIRONMENT: Final = {
 KEPT_VARIABLES: Final = ("LD_LIBRARY_PATH",)
 
 
-SETTLING: Final = (What.END, What.REFUSED, What.STUMBLED)
-"""After these a child is as good as before."""
+FORK_SECONDS: Final = 60.0
+"""What the zygote may take to fork, or to see a killed child gone."""
+SETTLING: Final = (What.END, What.REFUSED)
+"""After these a child is as good as before. After a panic a library may hold locks for ever."""
 
 
 class Died(Exception):
@@ -77,8 +80,9 @@ class Fate:
 class Zygote:
     """The process that forks. It starts with the first child, and again if it was killed."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, program: str) -> None:
         self._limits = limits
+        self._program = program
         self._process: asyncio.subprocess.Process | None = None
         self._control: socket.socket | None = None
         self._turn = asyncio.Lock()
@@ -108,7 +112,7 @@ class Zygote:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-        command = (sys.executable, "-P", "-s", "-m", "engines.sandbox.zygote")
+        command = (sys.executable, "-P", "-s", "-m", self._program)
         try:
             with theirs:
                 self._process = await asyncio.create_subprocess_exec(
@@ -135,8 +139,9 @@ class Zygote:
         handles = [passed.fileno()] if passed else []
         try:
             socket.send_fds(control, [REQUEST.pack(action, child)], handles)
-            return bytes(await _exactly(control, size))
-        except (OSError, Died) as error:
+            async with asyncio.timeout(FORK_SECONDS):
+                return bytes(await _exactly(control, size))
+        except (OSError, Died) as error:  # a TimeoutError is an OSError
             await self._end()
             raise Retryable("sandbox.away", kind="it was killed") from error
 
@@ -160,7 +165,7 @@ class Child:
     def __init__(self, job: UUID, birth: Birth, connection: socket.socket, limits: Limits) -> None:
         self.job = job
         self.birth = birth
-        self.is_buried = False
+        self.burial: asyncio.Task[Fate] | None = None
         self._process = os.pidfd_open(birth.number) if hasattr(os, "pidfd_open") else None
         self._connection = connection
         self._limits = limits
@@ -170,6 +175,8 @@ class Child:
     async def ask(self, call: Call) -> AsyncGenerator[Any, None]:
         """What the function answers. Raises Permanent, as the function did, or `document.costly` for a limit that the
         parent holds; Died; Untrue, or ValueError, for what no child of ours sends."""
+        if len(call.data) > self._limits.memory_bytes // 2:
+            raise self._limits.memory()
         kind = ANSWERS[call.function]
         self._calls += 1
         self._settled = False
@@ -308,42 +315,43 @@ def _resident(process: int) -> int:
 class Children:
     """At most `at_once` of them, idle ones included. Whoever wants one more waits in turn."""
 
-    def __init__(self, limits: Limits, at_once: int) -> None:
+    def __init__(self, limits: Limits, at_once: int, program: str = PROGRAM) -> None:
         self._limits = limits
         self._at_once = at_once
-        self._zygote = Zygote(limits)
+        self._zygote = Zygote(limits, program)
         self._slots = asyncio.Semaphore(at_once)
         self._lent = 0
         self._idle: dict[Child, asyncio.TimerHandle] = {}
         """In order of when they became so; each with the alarm that ends it."""
-        self._burials: dict[Child, asyncio.Task[Fate]] = {}
+        self._background: set[asyncio.Task[Any]] = set()
 
     @asynccontextmanager
-    async def lend(self, job: UUID) -> AsyncIterator["Child"]:
+    async def lend(self, job: UUID) -> AsyncIterator[Child]:
         """A child of this job, used or new. Afterwards it is kept for the job's next document if it is fit, and ended
         otherwise: also where the call was cancelled. Raises Retryable `sandbox.away`."""
         async with self._slots:
-            child = self._taken(job) or await self._made(job)
             self._lent += 1
             try:
-                yield child
+                child = self._taken(job) or await self._made(job)
+                try:
+                    yield child
+                finally:
+                    self._put_back(child)
             finally:
                 self._lent -= 1
-                self._put_back(child)
 
-    async def fate(self, child: "Child") -> Fate:
+    async def fate(self, child: Child) -> Fate:
         """How a child that hung up has ended. Raises Retryable `sandbox.away` if it went with its zygote."""
-        self._end(child)
-        return await asyncio.shield(self._burials[child])
+        return await asyncio.shield(self._end(child))
 
     async def close(self) -> None:
+        """Ends all of them."""
         for child in [*self._idle]:
-            self._idle.pop(child).cancel()
-            self._end(child)
-        await asyncio.gather(*self._burials.values(), return_exceptions=True)
+            self._retire(child)
+        await asyncio.gather(*self._background, return_exceptions=True)
         await self._zygote.close()
 
-    def _taken(self, job: UUID) -> "Child | None":
+    def _taken(self, job: UUID) -> Child | None:
         """The job's child that was used last."""
         for child in reversed(self._idle):
             if child.job == job:
@@ -351,41 +359,56 @@ class Children:
                 return child
         return None
 
-    async def _made(self, job: UUID) -> "Child":
-        while self._idle and self._lent + len(self._idle) >= self._at_once:
+    async def _made(self, job: UUID) -> Child:
+        while self._idle and self._lent + len(self._idle) > self._at_once:
             self._retire(next(iter(self._idle)))
+        making = self._in_background(self._make(job))
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            making.add_done_callback(self._discard)
+            raise
+
+    async def _make(self, job: UUID) -> Child:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        forking = asyncio.ensure_future(self._zygote.fork(theirs))
-        forking.add_done_callback(lambda _: theirs.close())
         try:
-            birth = await asyncio.shield(forking)
-        except BaseException:  # whoever was cancelled leaves a child behind, which ends when we hang up
+            with theirs:
+                return Child(job, await self._zygote.fork(theirs), ours, self._limits)
+        except BaseException:
             ours.close()
             raise
-        return Child(job, birth, ours, self._limits)
 
-    def _put_back(self, child: "Child") -> None:
-        if not child.is_fit():
+    def _discard(self, making: asyncio.Task[Child]) -> None:
+        """Whoever wanted the child was cancelled meanwhile."""
+        if not making.cancelled() and making.exception() is None:
+            self._end(making.result())
+
+    def _put_back(self, child: Child) -> None:
+        if child.is_fit():
+            self._idle[child] = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._retire, child)
+        else:
             self._end(child)
-            return
-        self._idle[child] = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._retire, child)
 
-    def _retire(self, child: "Child") -> None:
+    def _retire(self, child: Child) -> None:
         self._idle.pop(child).cancel()
         self._end(child)
 
-    def _end(self, child: "Child") -> None:
-        """Kills it now; the zygote removes what is left of it in the background."""
-        if child in self._burials or child.is_buried:
-            return
-        child.kill()
-        burial = asyncio.ensure_future(self._zygote.bury(child.birth))
-        self._burials[child] = burial
-        burial.add_done_callback(lambda done: self._buried(child, done))
+    def _end(self, child: Child) -> asyncio.Task[Fate]:
+        """Kills it now; its zygote removes what is left of it in the background."""
+        if child.burial is None:
+            child.kill()
+            child.burial = self._in_background(self._zygote.bury(child.birth))
+        return child.burial
 
-    def _buried(self, child: "Child", burial: asyncio.Task[Fate]) -> None:
-        del self._burials[child]
-        child.is_buried = True
-        if not burial.cancelled():
-            burial.exception()  # it went with its zygote: nobody needs to know
+    def _in_background(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Goes on when whoever waits for it is cancelled; `close` waits for it."""
+        task = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._background.discard(task)
+        if not task.cancelled():
+            task.exception()  # who waits for it hears of it; where nobody does, nobody needs to

@@ -20,7 +20,7 @@ from typing import Final
 
 from engines.extraction import CONTAINERS, READERS
 from engines.sandbox import guards
-from engines.sandbox.child import FUNCTIONS, live
+from engines.sandbox.child import FUNCTIONS, Functions, live
 from engines.sandbox.limits import Limits
 
 REQUEST: Final = struct.Struct("<cq")
@@ -33,8 +33,9 @@ LIBRARIES: Final = ("kreuzberg", "lxml.etree", "pypdfium2", "PIL.Image")
 """What readers import late."""
 
 
-def main(handle: int, limits: Limits) -> None:
-    """Serves the worker at the other end of `handle`, an inherited socket, until it hangs up."""
+def main(handle: int, limits: Limits, functions: Functions = FUNCTIONS) -> None:
+    """Serves the worker at the other end of `handle`, an inherited socket, until it hangs up. Children run those
+    `functions`."""
     control = socket.socket(fileno=handle)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's interrupt is the worker's to handle
     guards.hide_network()
@@ -46,7 +47,7 @@ def main(handle: int, limits: Limits) -> None:
             return
         action, child = REQUEST.unpack(request)
         if action == FORK:
-            control.sendall(FORKED.pack(_fork(control, handles[0], limits)))
+            control.sendall(FORKED.pack(_fork(control, handles[0], limits, functions)))
         else:
             control.sendall(BURIED.pack(*_bury(child)))
 
@@ -61,7 +62,7 @@ def prepare() -> None:
     gc.freeze()
 
 
-def _fork(control: socket.socket, handle: int, limits: Limits) -> int:
+def _fork(control: socket.socket, handle: int, limits: Limits, functions: Functions) -> int:
     child = os.fork()
     if child:
         os.close(handle)
@@ -70,7 +71,7 @@ def _fork(control: socket.socket, handle: int, limits: Limits) -> int:
     try:
         control.close()
         with suppress(ConnectionError):
-            live(socket.socket(fileno=handle), limits, FUNCTIONS)
+            live(socket.socket(fileno=handle), limits, functions)
         status = 0
     finally:
         os._exit(status)
@@ -81,5 +82,10 @@ def _bury(child: int) -> tuple[int, int]:
     return os.waitstatus_to_exitcode(status), usage.ru_maxrss
 
 
+def given(arguments: list[str]) -> tuple[int, Limits]:
+    """What the worker says on the command line: the handle of its socket, and the limits."""
+    return int(arguments[1]), Limits(**json.loads(arguments[2]))
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Limits(**json.loads(sys.argv[2])))
+    main(*given(sys.argv))
