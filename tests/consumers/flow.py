@@ -190,7 +190,7 @@ async def admit(inputs: Sequence[Received[Message]]) -> AsyncIterator[Outcome]:
         made = [document_message(reference.path) for reference in submitted.documents]
         yield Done(
             one,
-            outputs=tuple(Output(message, document=message.document.id) for message in made),
+            outputs=tuple(Output(message, document=message.document.id, topic="chunk-ready") for message in made),
             documents=tuple(NewDocument(message.document.id, b"sealed") for message in made),
             manifest=submitted.manifest.documents if submitted.manifest else None,
         )

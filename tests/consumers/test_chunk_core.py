@@ -1,3 +1,4 @@
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from consumers.chunk.core import (
     messages,
     split,
 )
-from engines.extraction import Extracted, ExtractedHeading, ExtractedPage, extract, probe
+from engines.extraction import Extracted, ExtractedHeading, ExtractedMark, ExtractedPage, extract, probe
 from engines.tokenizer.fake import FakeTokenizer
 from schemas.messages import Chunk
 from tests.engines.test_tokenizer import MODELS, config, loaded
@@ -232,3 +233,41 @@ def test_a_message_names_the_pages_it_meets() -> None:
             for page in pages
             if page.start < message.text_start + len(message.text) and message.text_start < page.end
         }
+
+
+# -- marks ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_chunk_has_the_marks_that_its_text_meets() -> None:
+    text = "\n\n".join(f"Paragraph {number} of some words." for number in range(48))
+    places = [text.index(f"Paragraph {number} ") for number in (2, 14, 40)]
+    marks = (
+        ExtractedMark("hidden", places[0], places[0] + 9),
+        ExtractedMark("doubtful", places[1], places[2]),
+        ExtractedMark("hidden", places[2], len(text)),
+    )
+    extracted = Extracted(text, marks=marks)
+    chunks = chunked(extracted, overlap=0)
+    assert len(chunks) > 4
+    for chunk in chunks:
+        assert chunk.marks == tuple(
+            sorted({mark.kind for mark in marks if mark.start < chunk.end and chunk.start < mark.end})
+        )
+    assert {chunk.marks for chunk in chunks} >= {(), ("hidden",), ("doubtful",)}
+
+
+def test_a_mark_that_ends_where_a_chunk_begins_is_not_its() -> None:
+    text = "First sentence here. " * 4 + "\n\n" + "Second sentence here. " * 4
+    start = text.index("Second")
+    extracted = Extracted(
+        text, headings=(ExtractedHeading(1, start, start + 6),), marks=(ExtractedMark("hidden", 0, start),)
+    )
+    assert [chunk.marks for chunk in chunked(extracted, overlap=0)] == [("hidden",), ()]
+
+
+def test_a_thousand_marks_cost_no_more_than_their_number() -> None:
+    text = "word " * 200_000
+    marks = tuple(ExtractedMark("hidden", start, start + 4) for start in range(0, len(text), 10))
+    began = time.monotonic()
+    assert {chunk.marks for chunk in chunked(Extracted(text, marks=marks), overlap=0)} == {("hidden",)}
+    assert time.monotonic() - began < 20
