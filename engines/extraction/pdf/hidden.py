@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from engines.extraction.pdf.pdfium import Content, Fill
-from engines.extraction.pdf.words import ASKEW, Word, shown, shown_size
+from engines.extraction.pdf.words import ASKEW, UPRIGHT, Word, shown, shown_size
 
 _WHITE: Final = (255, 255, 255)
 _ALIKE: Final = 14
@@ -45,19 +45,15 @@ class _Page:
         run = word.run
         if run.invisible:
             return not self._is_scan
-        return (
-            run.opacity < _FAINTEST
-            or word.size < self._smallest
-            or self._is_off(word)
-            or (self._may_vanish(word) and _alike(run.color, self._behind(word)))
-        )
+        if run.opacity < _FAINTEST or word.size < self._smallest or self._is_off(word):
+            return True
+        return (bool(self._fills) or _is_white(run.color)) and _alike(run.color, self._behind(word))
 
     def _is_off(self, word: Word) -> bool:
+        if word.turn == UPRIGHT and word.left >= 0 and word.right <= self._width and word.top >= 0:
+            return word.top > self._height
         x, y = self._center(word)
         return not (0 <= x <= self._width and 0 <= y <= self._height)
-
-    def _may_vanish(self, word: Word) -> bool:
-        return bool(self._fills) or _alike(word.run.color, _WHITE)
 
     def _behind(self, word: Word) -> tuple[int, int, int] | None:
         """The color that it is drawn on; None if that is not known."""
@@ -83,6 +79,10 @@ class _Page:
             return y, self._height - x
         assert word.turn in (0, ASKEW)
         return x, y
+
+
+def _is_white(color: tuple[int, int, int]) -> bool:
+    return min(color) >= 255 - _ALIKE
 
 
 def _alike(one: tuple[int, int, int], other: tuple[int, int, int] | None) -> bool:

@@ -11,52 +11,13 @@ _PARTED: Final = re.compile(rf"([^\W\d_]+){HYPHEN}([^\W\d_]+)")
 _LEAST: Final = 3
 """Letters of each part, where both must be words for the hyphen to be one of a compound."""
 _GLUED: Final = frozenset(
-    [
-        "after",
-        "all",
-        "any",
-        "back",
-        "break",
-        "can",
-        "car",
-        "down",
-        "every",
-        "for",
-        "fore",
-        "hand",
-        "head",
-        "here",
-        "home",
-        "house",
-        "inter",
-        "least",
-        "long",
-        "mean",
-        "men",
-        "more",
-        "most",
-        "multi",
-        "never",
-        "none",
-        "not",
-        "other",
-        "out",
-        "over",
-        "per",
-        "pro",
-        "some",
-        "super",
-        "there",
-        "thing",
-        "through",
-        "time",
-        "under",
-        "up",
-        "where",
-        "with",
-        "without",
-    ]  # fmt: skip
-)
+    (
+        "after", "all", "any", "back", "break", "can", "car", "down", "every", "for", "fore", "hand", "head",
+        "here", "home", "house", "inter", "least", "long", "mean", "men", "more", "most", "multi", "never",
+        "none", "not", "other", "out", "over", "per", "pro", "some", "super", "there", "thing", "through",
+        "time", "under", "up", "where", "with", "without",
+    )
+)  # fmt: skip
 """English words that begin words without a hyphen."""
 _KEEPING: Final = frozenset(("self", "non"))
 """English words that keep theirs."""

@@ -5,7 +5,7 @@ passed as plain addresses, which makes a call twice as fast as with their types,
 """
 
 import ctypes
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import repeat
 from math import hypot, sqrt
@@ -13,6 +13,8 @@ from threading import RLock
 from types import TracebackType
 from typing import Any, Final, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pypdfium2 import raw
 
 from engines.extraction import PageImage
@@ -90,13 +92,14 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A page. `boxes` are four numbers a character: left, top, right, bottom."""
+    """A page."""
 
     box: Box
     rotation: int
     """Degrees clockwise by which it is turned to be shown: 0, 90, 180 or 270."""
     codes: list[int] = field(repr=False)
-    boxes: Sequence[float] = field(repr=False)
+    boxes: NDArray[np.float64] = field(repr=False)
+    """Four numbers a character: left, top, right, bottom."""
     runs: list[Run] = field(repr=False)
     lines: list[Box] = field(repr=False)
     """Drawn lines and the edges of drawn boxes that run along the page; one of a box's dimensions is about 0."""
@@ -152,7 +155,7 @@ class Document:
     def text(self, number: int) -> tuple[list[int], int]:
         """The page's characters in the order in which they are drawn, and how many of them have no unicode map."""
         with _LOCK, _Page(self._handle, number) as page, _TextPage(page) as (text, count):
-            codes = list(map(_unicode, repeat(text), range(count)))
+            codes = _codes(text, count)
             return codes, sum(map(_map_error, repeat(text), range(0, count, _sampled(count)))) * _sampled(count)
 
     def draw(self, number: int, dpi: int) -> PageImage:
@@ -172,7 +175,7 @@ class Document:
             else:
                 shapes.add(kind, handle, matrix, depth, within=handle_depth)
         with _TextPage(page) as (text, count):
-            codes = list(map(_unicode, repeat(text), range(count)))
+            codes = _codes(text, count)
             corners = (ctypes.c_float * (4 * count))()
             start = ctypes.addressof(corners)
             list(map(_loose_box, repeat(text), range(count), range(start, start + 16 * count, 16)))
@@ -184,7 +187,7 @@ class Document:
             _page_box(page),
             _rotation(page) % 4 * 90,
             codes,
-            memoryview(corners).cast("B").cast("f").tolist(),
+            np.frombuffer(memoryview(corners), np.float32).reshape(-1, 4).astype(np.float64),
             runs,
             shapes.lines,
             shapes.fills,
@@ -379,6 +382,16 @@ def _objects(page: int) -> Iterator[tuple[int, int, int, _Matrix]]:
     yield from walk(page, max(_count_objects(page), 0), _page_object, _Matrix(), 0)
 
 
+def _codes(text: int, count: int) -> list[int]:
+    """All characters at once, or one by one where the text leaves some out, or needs two places for one."""
+    together = (ctypes.c_uint16 * (count + 1))()
+    if count and _characters(text, 0, count, together) == count + 1:
+        codes = list(together)[:count]
+        if not any(0xD800 <= code < 0xE000 for code in codes):
+            return codes
+    return list(map(_unicode, repeat(text), range(count)))
+
+
 def _spans(handles: list[int]) -> Iterator[tuple[int, int, int]]:
     """(handle, start, end) of stretches of one object. What PDFium made up, spaces and line ends, has none."""
     start = 0
@@ -467,6 +480,7 @@ _image_size = _function("FPDFImageObj_GetImagePixelSize", _Int, _Address, _Addre
 _load_text = _function("FPDFText_LoadPage", _Address, _Address)
 _close_text = _function("FPDFText_ClosePage", None, _Address)
 _count_characters = _function("FPDFText_CountChars", _Int, _Address)
+_characters = _function("FPDFText_GetText", _Int, _Address, _Int, _Int, _Address)
 _unicode = _function("FPDFText_GetUnicode", ctypes.c_uint, _Address, _Int)
 _map_error = _function("FPDFText_HasUnicodeMapError", _Int, _Address, _Int)
 _loose_box = _function("FPDFText_GetLooseCharBox", _Int, _Address, _Int, _Address)

@@ -160,6 +160,8 @@ def text(words: Sequence[Word]) -> str:
 
 def _main(words: Sequence[Word]) -> tuple[float, float]:
     """Size and baseline of most of the line's letters."""
+    if len({(word.size, word.baseline) for word in words}) == 1:
+        return words[0].size, words[0].baseline
     letters: Counter[tuple[float, float]] = Counter()
     for word in words:
         letters[round(word.size, 1), round(word.baseline, 1)] += len(word.text)
@@ -173,5 +175,7 @@ def _touching(before: Word, word: Word) -> bool:
 
 def from_right(words: Sequence[Word]) -> bool:
     """Is it written from right to left, as most of its letters say?"""
+    if all(max(word.text) < "\u0590" for word in words):
+        return False
     letters = [ord(character) for word in words for character in word.text if character.isalpha()]
     return 2 * sum(0x590 <= letter <= 0x8FF or 0xFB1D <= letter <= 0xFEFC for letter in letters) > len(letters)

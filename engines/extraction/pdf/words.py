@@ -4,7 +4,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from engines.extraction.pdf.pdfium import Box, Content, Run
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 UPRIGHT: Final = 0
 ASKEW: Final = -1
@@ -15,6 +22,8 @@ _SPACED: Final = 0.08
 """The same, where a space was drawn, or PDFium took the gap for one."""
 _DOUBLED: Final = 0.12
 """Of the type size: the same word nearer than this is the same word."""
+_OVERLAP: Final = 1.2
+"""Of the type size: a character that begins so far before the end of the one before it is on another line."""
 _LEVEL: Final = 0.12
 """Of the type size: a letter that is raised by more is a word of its own, for now."""
 _ASCENT: Final = 0.8
@@ -62,7 +71,7 @@ class Word:
 def words(content: Content) -> list[Word]:
     """In the order in which they are drawn. Characters that are none (controls, private use, U+FFFD) are left out, and
     words that are drawn again over themselves, to look bold."""
-    return list(_once(_Builder(content).words()))
+    return list(_once(_built(content)))
 
 
 def _once(found: Iterable[Word]) -> Iterator[Word]:
@@ -120,75 +129,124 @@ def _turn(content: Content, run: Run) -> int:
     return ASKEW
 
 
-class _Builder:
-    def __init__(self, content: Content) -> None:
-        self._content = content
-        self._texts = _Texts()
-
-    def words(self) -> Iterator[Word]:
-        word: Word | None = None
-        spaced = True
-        order = drawn_until = 0
-        for run in self._content.runs:
-            if run.start > drawn_until:
-                spaced = True  # PDFium made up a space, or a line's end
-            drawn_until = run.end
-            turn = _turn(self._content, run)
-            size = self._size(run)
-            baseline = upright(self._content, turn, *run.origin)[1]
-            fits = word is not None and turn == word.turn and abs(baseline - word.baseline) <= _LEVEL * size
-            for text, left, right in self._characters(run, turn):
-                if not text:
-                    spaced, fits = True, False
-                    continue
-                apart = (_SPACED if spaced else _APART) * size
-                if word is not None and fits and _touch(word, text, left, right, apart):
-                    word.text += text
-                    word.left, word.right = min(word.left, left), max(word.right, right)
-                    if size > word.size * 1.05:  # a word is as large as its largest letters
-                        word.size, word.run, word.baseline = size, run, baseline
-                        word.top, word.bottom = baseline - _ASCENT * size, baseline + _DESCENT * size
-                else:
-                    if word is not None:
-                        yield word
-                    top, bottom = baseline - _ASCENT * size, baseline + _DESCENT * size
-                    word = Word(text, left, top, right, bottom, baseline, size, run, turn, order, spaced)
-                    fits = True
-                    order += 1
-                spaced = False
-        if word is not None:
-            yield word
-
-    def _characters(self, run: Run, turn: int) -> Iterator[tuple[str, float, float]]:
-        """(text, left, right), as read; no text for white space."""
-        codes, boxes, texts = self._content.codes, self._content.boxes, self._texts
-        start, across, up = (upright(self._content, turn, x, y)[0] for x, y in ((0, 0), (1, 0), (0, 1)))
-        along_x = abs(across - start) > 0.5  # of the page's own space
-        first, second = (0, 2) if along_x else (3, 1)
-        sign = across - start if along_x else up - start
-        if sign < 0:
-            first, second = second, first
-        for index in range(run.start, run.end):
-            text = texts[codes[index]]
-            if text is not None:
-                yield text, boxes[4 * index + first] * sign + start, boxes[4 * index + second] * sign + start
-
-    def _size(self, run: Run) -> float:
-        """As its matrix says, unless its characters' boxes tell that it is another, as fonts of drawings do."""
-        if self._content.codes[run.start] in _LINE_END_HYPHENS:
-            return run.size  # their boxes are those of the ink
-        left, top, right, bottom = self._content.boxes[4 * run.start : 4 * run.start + 4]
-        height = max(abs(top - bottom) if abs(run.across[0]) > _SIDEWAYS else abs(right - left), 0.1)
-        askew = abs(run.across[0] * run.across[1]) > 0.1
-        return run.size if run.size > 0.1 and (askew or 0.33 < height / run.size < 4) else height * 0.85
+def _built(content: Content) -> Iterator[Word]:
+    """All characters of a page at once, in arrays: they are many, and words few."""
+    placed = _placed(content)
+    if placed is None:
+        return
+    begins = np.flatnonzero(_begin_words(placed))
+    ends = [*begins[1:].tolist(), len(placed.texts)]
+    lefts = np.minimum.reduceat(placed.left, begins).tolist()
+    rights = np.maximum.reduceat(placed.right, begins).tolist()
+    largest = np.maximum.reduceat(placed.size, begins)
+    mixed = (largest > placed.size[begins] * 1.05).tolist()
+    for order, (begin, end, left, right) in enumerate(zip(begins.tolist(), ends, lefts, rights, strict=True)):
+        # a word is as large as its largest letters
+        main = begin + int(np.argmax(placed.size[begin:end])) if mixed[order] else begin
+        size, baseline = float(placed.size[main]), float(placed.baseline[main])
+        yield Word(
+            "".join(placed.texts[begin:end]),
+            left,
+            baseline - _ASCENT * size,
+            right,
+            baseline + _DESCENT * size,
+            baseline,
+            size,
+            content.runs[placed.run[main]],
+            int(placed.turn[begin]),
+            order,
+            bool(placed.after_space[begin] or placed.after_gap[begin]),
+        )
 
 
-def _touch(word: Word, text: str, left: float, right: float, apart: float) -> bool:
-    """A ligature's letters all have its box, which overlaps."""
-    overlap = -1.2 * word.size
-    if _FIRST_FROM_RIGHT <= ord(text[0]) <= _LAST_FROM_RIGHT and word.left - right > overlap:
-        return word.left - right < apart
-    return overlap < left - word.right < apart
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A page's characters in the order of drawing, white space left out. Arrays of one length."""
+
+    texts: list[str]
+    left: Floats
+    right: Floats
+    size: Floats
+    baseline: Floats
+    run: Integers
+    turn: Integers
+    after_space: Flags
+    after_gap: Flags
+    """After white space that PDFium made up."""
+    from_right: Flags
+    """Of a script that is written from right to left."""
+
+
+def _placed(content: Content) -> _Placed | None:
+    """None for a page without characters."""
+    texts = _Texts()
+    found = [texts[code] for code in content.codes]
+    run = np.full(len(found), -1)
+    for number, one in enumerate(content.runs):
+        run[one.start : one.end] = number
+    spaces = np.array([text == "" for text in found], bool) & (run >= 0)
+    kept = np.flatnonzero(np.array([bool(text) for text in found], bool) & (run >= 0))
+    if not len(kept):
+        return None
+    frames = [_frame(content, one) for one in content.runs]
+    columns = [np.array(column) for column in zip(*frames, strict=True)]
+    turn, size, baseline, first, second, sign, start = (column[run[kept]] for column in columns)
+    boxes = content.boxes[kept]
+    every = np.arange(len(kept))
+    codes = np.array(content.codes)[kept]
+    return _Placed(
+        [found[index] or "" for index in kept.tolist()],
+        boxes[every, first] * sign + start,
+        boxes[every, second] * sign + start,
+        size,
+        baseline,
+        run[kept],
+        turn,
+        _stepped(spaces, kept),
+        _stepped(run < 0, kept),
+        (codes >= _FIRST_FROM_RIGHT) & (codes <= _LAST_FROM_RIGHT),
+    )
+
+
+def _stepped(flags: Flags, kept: Integers) -> Flags:
+    """Before which of the kept characters, and after the kept one before it, a flag is set."""
+    counts = np.cumsum(flags)[kept]
+    stepped: Flags = np.diff(counts, prepend=-1) != 0
+    return stepped
+
+
+def _frame(content: Content, run: Run) -> tuple[int, float, float, int, int, float, float]:
+    """(turn, size, baseline, and which numbers of its boxes are left and right, times what, plus what)"""
+    turn = _turn(content, run)
+    start, across, up = (upright(content, turn, x, y)[0] for x, y in ((0, 0), (1, 0), (0, 1)))
+    along_x = abs(across - start) > 0.5  # of the page's own space
+    first, second = (0, 2) if along_x else (3, 1)
+    sign = across - start if along_x else up - start
+    if sign < 0:
+        first, second = second, first
+    return turn, _size(content, run), upright(content, turn, *run.origin)[1], first, second, sign, start
+
+
+def _size(content: Content, run: Run) -> float:
+    """As its matrix says, unless its characters' boxes tell that it is another, as fonts of drawings do."""
+    if content.codes[run.start] in _LINE_END_HYPHENS:
+        return run.size  # their boxes are those of the ink
+    left, top, right, bottom = content.boxes[run.start].tolist()
+    height = max(abs(top - bottom) if abs(run.across[0]) > _SIDEWAYS else abs(right - left), 0.1)
+    askew = abs(run.across[0] * run.across[1]) > 0.1
+    return run.size if run.size > 0.1 and (askew or 0.33 < height / run.size < 4) else height * 0.85
+
+
+def _begin_words(placed: _Placed) -> Flags:
+    """Which characters begin a word. A ligature's letters all have its box, which overlaps."""
+    size, turn = placed.size[1:], placed.turn
+    apart = np.where(placed.after_gap[1:], _SPACED, _APART) * size
+    ahead = placed.left[1:] - placed.right[:-1]
+    behind = placed.left[:-1] - placed.right[1:]
+    gap = np.where(placed.from_right[1:] & (behind > -_OVERLAP * size), behind, ahead)
+    level = np.abs(placed.baseline[1:] - placed.baseline[:-1]) <= _LEVEL * size
+    touch = (gap > -_OVERLAP * size) & (gap < apart) & level & (turn[1:] == turn[:-1]) & ~placed.after_space[1:]
+    return np.concatenate(([True], ~touch))
 
 
 class _Texts(dict[int, str | None]):
