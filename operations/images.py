@@ -71,13 +71,15 @@ def _describe_data(number: int, database: Window, largest: int) -> dict[str, Any
             about = {name: json.loads(value) for name, value in connection.execute("SELECT name, value FROM about")}
             rows = connection.execute(
                 "SELECT path, size, (SELECT count(*) FROM chunks WHERE chunks.document = documents.document)"
-                " FROM documents ORDER BY size DESC, path LIMIT ?",
+                " FROM documents WHERE document IN (SELECT document FROM chunks) ORDER BY size DESC, path LIMIT ?",
                 (largest,),
             ).fetchall()
             (hidden,) = connection.execute("SELECT count(*) FROM hidden").fetchone()
             return {
                 "layer": number,
                 **{name: about[name] for name in ("fingerprint", "documents", "chunks", "dimension", "parameters")},
+                **{name: about.get(name, 0) for name in ("duplicates", "folded")},
+                "marks": about.get("marks", {}),
                 "hidden": hidden,
                 "documents_by_size": [{"path": path, "bytes": size, "chunks": chunks} for path, size, chunks in rows],
             }

@@ -11,6 +11,12 @@ Target = Annotated[
     str, typer.Argument(metavar="CUSTOMER|IMAGE", help="A customer, for its newest image, or a path to an image.")
 ]
 SOFTWARE_SHOWN: Final = 6
+NOTED: Final = {
+    "duplicates": "the same file again",
+    "folded": "folded chunks",
+    "doubtful": "chunks hard to read",
+    "hidden": "chunks with hidden text",
+}
 NO_BASE: Final = "none, so it does not run by itself"
 
 app = typer.Typer(help="Images: what is in one, where two differ.", no_args_is_help=True)
@@ -94,7 +100,10 @@ def _tell(described: dict[str, Any]) -> None:
 
 
 def _tell_data(data: dict[str, Any]) -> None:
-    counts = {name: f"{data[name]:,}" for name in ("documents", "chunks", "dimension", "hidden")}
+    noted = {"duplicates": data["duplicates"], "folded": data["folded"], **data["marks"]}
+    counts = {name: f"{data[name]:,}" for name in ("documents", "chunks", "dimension")}
+    counts |= {NOTED[name]: f"{number:,}" for name, number in noted.items() if number}
+    counts["paths hidden below"] = f"{data['hidden']:,}"
     out.print()
     out.print(f"[bold]data layer {data['layer']:03d}[/bold]")
     out.print(pairs({**counts, **_flat("parameters", data["parameters"])}))

@@ -39,6 +39,10 @@ def test_a_customers_newest_image_answers(tmp_path: Path) -> None:
         "start": 39,
         "end": 66,
         "score": pytest.approx(1 / 61),
+        "marks": [],
+        "also": [],
+        "names": 1,
+        "folded": 0,
         "text": "Notice is given in writing.",
     }
 
