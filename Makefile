@@ -44,6 +44,10 @@ generated: $(VENV)/.dev ## Write the files that are generated from the code
 bench: $(VENV)/.torch services ## Measure, and write docs/benchmarks.md
 	@$(BIN)/python -m benchmarks
 
+.PHONY: quality
+quality: $(VENV)/.dev ## Score every engine and format on a corpus of known text, and write docs/quality.md
+	@$(BIN)/python -m benchmarks.quality
+
 .PHONY: chaos
 chaos: $(VENV)/.dev ## Faults from a seed on Apache Kafka, then a checker: is anything lost or doubled?
 	@$(BIN)/python -m tests.chaos --documents $(or $(DOCUMENTS),300) --faults $(or $(FAULTS),30) --seed $(or $(SEED),1)

@@ -106,6 +106,8 @@ class Layout:
     columns: int = 1
     points: float = 10.5
     justified: bool = False
+    running: str = ""
+    """A head that runs over every page, and the page's number at its foot. It is no part of the text."""
 
 
 LAYOUTS: Final = (
@@ -114,6 +116,9 @@ LAYOUTS: Final = (
     Layout("two columns, hyphenated", "Liberation Serif", columns=2, points=9.5, justified=True),
 )
 """Their fonts come with typst, or with Debian's fonts-dejavu and fonts-liberation."""
+BOOK: Final = Layout(
+    "whole text, two columns, running heads", "Libertinus Serif", columns=2, justified=True, running="Brennlund Thermik"
+)
 
 
 def typeset(pages: Sequence[Source], layout: Layout) -> bytes:
@@ -121,8 +126,9 @@ def typeset(pages: Sequence[Source], layout: Layout) -> bytes:
     import typst
 
     justify = "true" if layout.justified else "false"
+    running = f', header: [{layout.running} #h(1fr) {pages[0].language}], numbering: "1 / 1"' if layout.running else ""
     head = f"""
-#set page(paper: "a4", margin: 22mm, columns: {layout.columns})
+#set page(paper: "a4", margin: 22mm, columns: {layout.columns}{running})
 #set text(font: "{layout.font}", size: {layout.points}pt, lang: "{pages[0].language}", hyphenate: {justify})
 #set par(justify: {justify}, leading: 0.62em)
 #set table(stroke: 0.5pt, inset: 5pt)

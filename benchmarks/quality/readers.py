@@ -7,6 +7,7 @@ from typing import Final
 from engines import extraction
 from engines.extraction import PageImage
 from engines.vision import VisionEngine, load_engine
+from engines.vision.layout import page_text
 from schemas.parameters import VisionConfig
 
 Reader = Callable[[bytes], str]
@@ -51,7 +52,5 @@ def engine(name: str) -> VisionEngine:
 
 
 def recognised(engine: VisionEngine, page: PageImage) -> str:
-    from engines.vision.layout import page_text
-
     text, _ = page_text(engine.recognise([page])[0])
     return text
