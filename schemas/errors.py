@@ -198,8 +198,8 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
         storms=True,
     ),
     "engine.revision": ErrorKind(
-        "A model of a hub needs its revision pinned, or its vectors could change from one day to the next.",
-        "Set `embedding_config.revision` to the commit of the model, or give a local path.",
+        "A model of a hub needs its revision pinned, or its results could change from one day to the next.",
+        "Set `revision` beside it (`embedding_config`, `vision_config`) to the model's commit, or give a local path.",
     ),
     "engine.vectors": ErrorKind(
         "The {name} engine made a vector that is not {what}.",

@@ -25,6 +25,8 @@ class Model:
     folder: Path | None
     repository: str
     revision: str | None
+    engine: str = NAME
+    """Named where something is missing."""
 
     def file(self, name: str) -> Path | None:
         """The file, or None if the model has none of that name. Raises Permanent `engine.missing`."""
@@ -35,13 +37,13 @@ class Model:
             from huggingface_hub import hf_hub_download
             from huggingface_hub.errors import EntryNotFoundError
         except ImportError:
-            raise Permanent("engine.missing", name=NAME, what="the package huggingface_hub") from None
+            raise Permanent("engine.missing", name=self.engine, what="the package huggingface_hub") from None
         try:
             return Path(hf_hub_download(self.repository, name, revision=self.revision))
         except EntryNotFoundError:
             return None
         except Exception:  # no network, no such repository, no such revision
-            raise Permanent("engine.missing", name=NAME, what="its model, which the hub did not give") from None
+            raise Permanent("engine.missing", name=self.engine, what="its model, which the hub did not give") from None
 
     def facts(self, name: str) -> dict[str, Any]:
         """A JSON file's content, or nothing."""
@@ -73,17 +75,21 @@ class Model:
 
 def find_model(config: EmbeddingConfig) -> Model:
     """The model of `sentence-transformers:<path or id>`. Raises Permanent `engine.missing` or `engine.revision`."""
-    place = config.model.partition(":")[2]
+    return locate(NAME, config.model.partition(":")[2], config.revision)
+
+
+def locate(engine: str, place: str, revision: str | None) -> Model:
+    """The model at a path, or of a hub by its id and commit. Raises Permanent `engine.missing` or `engine.revision`."""
     if not place:
-        raise Permanent("engine.missing", name=NAME, what="a model: sentence-transformers:<path or id>")
+        raise Permanent("engine.missing", name=engine, what=f"a model: {engine}:<path or id>")
     folder = Path(place)
     if folder.is_dir():
-        return Model(folder, place, None)
+        return Model(folder, place, None, engine)
     if folder.is_absolute():
-        raise Permanent("engine.missing", name=NAME, what="its model, whose folder does not exist")
-    if config.revision is None or not _COMMIT.fullmatch(config.revision):
+        raise Permanent("engine.missing", name=engine, what="its model, whose folder does not exist")
+    if revision is None or not _COMMIT.fullmatch(revision):
         raise Permanent("engine.revision")
-    return Model(None, place, config.revision)
+    return Model(None, place, revision, engine)
 
 
 def _required(found: object) -> Any:

@@ -265,9 +265,10 @@ class _Usual:
     def of(cls, rows: Sequence[_Row]) -> "_Usual":
         boxes = [row.box for row in rows]
         gaps = [max(0, below[1] - above[3]) for above, below in pairwise(boxes)]
+        height = statistics.median(map(_height, boxes))
         return cls(
-            height=statistics.median(map(_height, boxes)),
-            gap=statistics.median(gaps) if gaps else 0.0,
+            height=height,
+            gap=min(statistics.median(gaps), height) if gaps else 0.0,
             right=max(box[2] for box in boxes),
         )
 

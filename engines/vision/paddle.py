@@ -7,7 +7,7 @@ Lines are read one at a time. On one core a batch gains nothing (1600 pixels wid
 fours, 0.20 s in eights) and rounds differently, so that a line's text would depend on its neighbours.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.vision.strips import is_blank, strips
 from engines.vision.upright import Pixels, Points
 
 MEAN: Final = 127.5
@@ -27,8 +28,6 @@ TALLEST: Final = 4000
 """A page is shrunk until it is within all three, and never magnified beyond twice its size."""
 STRIP: Final = 600_000
 """Pixels of a page that the first network sees at once: it takes 0.35 KiB of memory a pixel."""
-BLANK: Final = 24
-"""Levels of brightness, of 255: a strip with less contrast has no text; the network would see some in plain white."""
 
 INK: Final = 0.3
 """A pixel that is this likely within a line."""
@@ -72,27 +71,13 @@ class Detector:
     def _likelihood(self, pixels: Pixels) -> NDArray[np.float32]:
         """(height, width): how likely each pixel is within a line."""
         likelihood = np.zeros(pixels.shape[:2], dtype=np.float32)
-        for top, bottom in _strips(pixels):
+        for top, bottom in strips(pixels, STRIP // pixels.shape[1] // MULTIPLE * MULTIPLE):
             strip = pixels[top:bottom]
-            if int(strip.max()) - int(strip.min()) >= BLANK:
+            if not is_blank(strip):  # the network sees text in plain white
                 missing = -len(strip) % MULTIPLE
                 filled = cv2.copyMakeBorder(strip, 0, missing, 0, 0, cv2.BORDER_REPLICATE)
                 likelihood[top:bottom] = self._session.run(None, {"x": _shown(filled)})[0][0, 0, : bottom - top]
         return likelihood
-
-
-def _strips(pixels: Pixels) -> Iterator[tuple[int, int]]:
-    """Rows from-to of strips of at most STRIP pixels, parted where a row has the least contrast: between lines."""
-    height, width = pixels.shape[:2]
-    most = STRIP // width // MULTIPLE * MULTIPLE
-    contrast = pixels.std(axis=1).mean(axis=1)
-    top = 0
-    while height - top > most:
-        first = top + most * 2 // 3
-        bottom = first + int(contrast[first : top + most].argmin())
-        yield top, bottom
-        top = bottom
-    yield top, height
 
 
 def _boxes(likelihood: NDArray[np.float32]) -> list[Points]:
