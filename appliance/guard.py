@@ -21,12 +21,16 @@ SAFE_HEADERS = (
 
 
 class Guard:
-    def __init__(self, app: ASGIApp, hosts: Collection[str], *, any_host: bool) -> None:
+    def __init__(
+        self, app: ASGIApp, hosts: Collection[str], *, any_host: bool, setting: str = "APPLIANCE_HOSTS"
+    ) -> None:
         """`hosts`: names, without port, under which this server may be asked and whose pages may ask it, beside IP
-        addresses and localhost. `any_host`: for a server that wants a token, which a foreign page does not have."""
+        addresses and localhost. `any_host`: for a server that wants a token, which a foreign page does not have. `setting`: that holds
+        the `hosts`."""
         self._app = app
         self._hosts = frozenset(host.lower() for host in hosts)
         self._any_host = any_host
+        self._setting = setting
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -34,7 +38,7 @@ class Guard:
         headers = Headers(scope=scope)
         host, origin = _name(headers.get("host")), headers.get("origin")
         if not (self._any_host or self._is_ours(host)):
-            answer = problem(421, "This server does not go by that name: set APPLIANCE_HOSTS, or ask by address.")
+            answer = problem(421, f"This server does not go by that name: set {self._setting}, or ask by address.")
             return await answer(scope, receive, send)
         if origin is not None and not self._may_ask(origin, headers.get("host", "")):
             return await problem(403, "Pages of another origin may not ask.")(scope, receive, send)

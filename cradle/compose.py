@@ -19,6 +19,8 @@ from schemas.errors import CradleError, Permanent
 from schemas.topology import Topology
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from consumers.runtime import Handle, Runtime
     from consumers.runtime.runtime import Isolate
     from infra.archive import Archive
@@ -37,11 +39,15 @@ if TYPE_CHECKING:
     from operations.rollback import RollbackPorts
     from operations.verify import VerifyPorts
     from producers.producer import Producer, Sealed
+    from services.server import Door
 
 T = TypeVar("T")
 
 REAL_REPLICATION: Final = 3
 EMBEDDED_REPLICATION: Final = 1
+EMBEDDINGS_SECONDS: Final = 60.0
+VISION_SECONDS: Final = 300.0
+"""A page takes seconds, and others may wait before it."""
 SOURCES: Final = ("file", "s3")
 """Schemes that a document may be read from."""
 
@@ -249,6 +255,67 @@ def _health_address(settings: Settings) -> tuple[str, int] | None:
     if not settings.health_port:
         return None
     return "" if settings.health_host == "all" else settings.health_host, settings.health_port
+
+
+@asynccontextmanager
+async def open_embeddings(settings: Settings) -> AsyncIterator["FastAPI"]:
+    """The embedding service. Raises Permanent `engine.*` where there is no such engine."""
+    from schemas.parameters import EmbeddingConfig
+    from services.embeddings.app import MOST_BYTES, MOST_REQUESTS, embeddings_app
+    from services.embeddings.service import EmbeddingService
+
+    config = EmbeddingConfig(
+        model=settings.embeddings_model,
+        revision=settings.embeddings_revision,
+        query_prefix=settings.embeddings_query_prefix,
+        passage_prefix=settings.embeddings_passage_prefix,
+        deterministic=settings.embeddings_deterministic,
+    )
+    service = EmbeddingService(
+        config,
+        batch_tokens=settings.embeddings_batch_tokens,
+        linger=settings.service_linger,
+        seconds=settings.service_seconds or EMBEDDINGS_SECONDS,
+        idle_seconds=settings.service_idle_seconds,
+    )
+    yield embeddings_app(service, _door(settings, MOST_REQUESTS, MOST_BYTES))
+
+
+@asynccontextmanager
+async def open_vision(settings: Settings) -> AsyncIterator["FastAPI"]:
+    """The vision service. Raises Permanent `engine.*` where there is no such engine."""
+    from engines.sandbox import open_sandbox
+    from schemas.parameters import VisionConfig
+    from services.vision.app import MOST_BYTES, MOST_REQUESTS, vision_app
+    from services.vision.service import VisionService
+
+    config = VisionConfig(
+        engine=settings.vision_engine,
+        revision=settings.vision_revision,
+        dpi=settings.vision_dpi,
+        min_confidence=settings.vision_min_confidence,
+        batch_size=settings.vision_batch_pages,
+    )
+    async with open_sandbox() as parsers:
+        service = VisionService(
+            config,
+            parsers,
+            linger=settings.service_linger,
+            seconds=settings.service_seconds or VISION_SECONDS,
+            idle_seconds=settings.service_idle_seconds,
+        )
+        yield vision_app(service, _door(settings, MOST_REQUESTS, MOST_BYTES))
+
+
+def _door(settings: Settings, most_requests: int, most_bytes: int) -> "Door":
+    from services.server import Door
+
+    return Door(
+        token=settings.service_token.get_secret_value() if settings.service_token else None,
+        hosts=[host.strip() for host in settings.service_hosts.split(",") if host.strip()],
+        most_requests=settings.service_requests or most_requests,
+        most_bytes=most_bytes,
+    )
 
 
 @asynccontextmanager

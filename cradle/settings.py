@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from schemas.errors import CradleError
@@ -85,6 +85,47 @@ class Settings(BaseSettings):
     storm_limit: Annotated[int, Field(ge=0, le=100_000)] = 20
     """Messages that fail with one code within a minute before the stage pauses, if they are more than half of all;
     docs/errors.md marks the codes that count. 0: it never does."""
+
+    service_host: str = "127.0.0.1"
+    """Address on which `cradle serve` answers; `all` for every interface."""
+    service_token: SecretStr | None = None
+    """What callers of `cradle serve` have to send as a bearer token. Unset: it answers whoever reaches it, and wants
+    `--open` for that on another address than this machine's own."""
+    service_hosts: str = ""
+    """Names of a service without a token, parted by commas, beside addresses and localhost."""
+    service_requests: Annotated[int | None, Field(ge=1, le=100_000)] = None
+    """Requests that a service has in hand at most, waiting ones included; the next is told to come back later. Unset:
+    512 for embeddings, 16 for vision."""
+    service_seconds: Annotated[float | None, Field(gt=0, le=3600)] = None
+    """Seconds that a request, or a page of one, waits for its engine at most. Unset: 60 for embeddings, 300 for
+    vision."""
+    service_idle_seconds: Annotated[float, Field(ge=0, le=86_400)] = 900.0
+    """Seconds after its last use at which a service's engine is unloaded; the next request loads it again. 0: never."""
+    service_linger: Annotated[float, Field(ge=0, le=1)] = 0.005
+    """Seconds that an engine batch which is not full waits for requests of other callers."""
+    embeddings_model: str = "builtin"
+    """Model of `cradle serve embeddings`: `builtin` or `sentence-transformers:<path or id>`."""
+    embeddings_revision: str | None = None
+    """Commit of a hub's model."""
+    embeddings_query_prefix: str = ""
+    """Put before a text that asks for the prompt `query`; `query: ` for the e5 family."""
+    embeddings_passage_prefix: str = ""
+    """Put before a text that asks for the prompt `passage`; `passage: ` for the e5 family."""
+    embeddings_deterministic: bool = True
+    """Whether a text's vector is the same to the bit whatever shares its batch; if not, within cosine 0.99999."""
+    embeddings_batch_tokens: Annotated[int, Field(ge=16, le=1_048_576)] = 4096
+    """Tokens of an engine batch, padding included. Best at most half of what is usually waiting: then callers are
+    answered while the engine works for others."""
+    vision_engine: str = "rapidocr"
+    """Engine of `cradle serve vision`: `rapidocr`, `tesseract:deu+eng` or `florence-2:<path or id>`."""
+    vision_revision: str | None = None
+    """Commit of a hub's model."""
+    vision_dpi: Annotated[int, Field(ge=72, le=600)] = 300
+    """At which a PDF's page is drawn to be recognised."""
+    vision_min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.6
+    """A recognised page whose mean confidence is lower is told as doubtful."""
+    vision_batch_pages: Annotated[int, Field(ge=1, le=256)] = 4
+    """Pages of an engine batch."""
 
     forget_days: Annotated[float, Field(gt=0, le=3650)] = 30.0
     """Days for which the ledger remembers an erased job; never shorter than the longest retention in topics.yaml."""

@@ -23,6 +23,7 @@ from cradle.commands import (
     run,
     search,
     secrets,
+    serve,
     stack,
     topics,
 )
@@ -100,6 +101,7 @@ app.add_typer(image.app, name="image", rich_help_panel=_WORK)
 app.add_typer(dlq.app, name="dlq", rich_help_panel=_FLOW)
 app.add_typer(offsets.app, name="offsets", rich_help_panel=_FLOW)
 app.add_typer(topics.app, name="topics", rich_help_panel=_FLOW)
+app.add_typer(serve.app, name="serve", rich_help_panel=_WORK)
 app.add_typer(secrets.app, name="secrets", rich_help_panel=_HERE)
 
 

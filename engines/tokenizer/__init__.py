@@ -1,5 +1,6 @@
 """The tokenizer port: where the embedding model's tokens lie in a text."""
 
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
@@ -14,6 +15,18 @@ ADAPTERS: Final = {
     "sentence-transformers": "engines.tokenizer.huggingface",
 }
 """Each module has `load(config)`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    id: int
+    """In the model's vocabulary."""
+    text: str
+    """What of the text it stands for; of a special token, its name."""
+    special: bool
+    start: int | None
+    """Code point offset into the text; None for a special token."""
+    stop: int | None
 
 
 class Tokenizer(Protocol):
@@ -33,6 +46,9 @@ class Tokenizer(Protocol):
 
     def count(self, text: str) -> int:
         """Exact number of tokens of a passage encoded alone, special tokens included."""
+
+    def tokens(self, text: str) -> list[Token]:
+        """The tokens of a passage encoded alone as the model gets them, special ones included."""
 
 
 def load_tokenizer(config: EmbeddingConfig) -> Tokenizer:

@@ -4,6 +4,7 @@ No piece of its vocabulary has the word mark inside, and no rule of its normaliz
 end. So the segmentation of a text is that of its words; tests hold it against the whole text's.
 """
 
+from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any
 
@@ -11,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.encoder import MAX_TOKENS, WrongWeights, load_sentencepiece
-from engines.tokenizer.words import WordByWord
+from engines.tokenizer import Token
+from engines.tokenizer.words import WORD, WordByWord
 from schemas.errors import Permanent
 from schemas.parameters import EmbeddingConfig
 
@@ -30,6 +32,26 @@ class BuiltinTokenizer:
 
     def count(self, text: str) -> int:
         return max(self._words.number(text), 1) + self.special_tokens  # of nothing, the model makes one unknown token
+
+    def tokens(self, text: str) -> list[Token]:
+        own = [token for match in WORD.finditer(text) for token in self._tokens(match[0], match.start())]
+        if not own:
+            own = [Token(self._sentencepiece._unk_id, text, False, 0, len(text))]
+        begin, end = self._sentencepiece._bos_id, self._sentencepiece._eos_id
+        return [Token(begin, "<s>", True, None, None), *own, Token(end, "</s>", True, None, None)]
+
+    def _tokens(self, word: str, offset: int) -> Iterator[Token]:
+        starts = self._segment(word)
+        if starts:
+            stops = (*starts[1:], len(word))
+            for piece, start, stop in zip(self._pieces(word), starts, stops, strict=True):
+                yield Token(piece, word[start:stop], False, offset + start, offset + stop)
+
+    def _pieces(self, word: str) -> list[int]:
+        """Numbers of the vocabulary's pieces that a word is made of."""
+        normalized = self._sentencepiece._normalizer.normalize(word)
+        pieces: list[int] = self._sentencepiece._viterbi(normalized) if normalized else []
+        return pieces
 
     def _segment(self, word: str) -> tuple[int, ...]:
         normalized = self._sentencepiece._normalizer.normalize(word)

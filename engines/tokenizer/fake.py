@@ -1,11 +1,13 @@
 """A tokenizer for tests: each word is a token, and so is each further piece of ten characters of a long word."""
 
 import re
+import zlib
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.tokenizer import Token
 from schemas.parameters import EmbeddingConfig
 
 _TOKEN: Final = re.compile(r"\S{1,10}")
@@ -21,6 +23,13 @@ class FakeTokenizer:
 
     def count(self, text: str) -> int:
         return sum(1 for _ in _TOKEN.finditer(text)) + self.special_tokens
+
+    def tokens(self, text: str) -> list[Token]:
+        found = [
+            Token(zlib.crc32(match[0].encode()), match[0], False, match.start(), match.end())
+            for match in _TOKEN.finditer(text)
+        ]
+        return [Token(0, "<s>", True, None, None), *found, Token(1, "</s>", True, None, None)]
 
 
 def load(config: EmbeddingConfig) -> FakeTokenizer:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.embedding.models import NAME, find_model
+from engines.tokenizer import Token
 from engines.tokenizer.words import WordByWord
 from schemas.errors import Permanent
 from schemas.parameters import EmbeddingConfig
@@ -32,6 +33,15 @@ class HuggingFaceTokenizer:
     def count(self, text: str) -> int:
         own = self._words.number(text) if self.additive else len(self._starts(text))
         return own + self.special_tokens
+
+    def tokens(self, text: str) -> list[Token]:
+        found = self._tokenizer.encode(text, add_special_tokens=True)
+        return [
+            Token(number, name, True, None, None) if special else Token(number, text[start:stop], False, start, stop)
+            for number, name, special, (start, stop) in zip(
+                found.ids, found.tokens, found.special_tokens_mask, found.offsets, strict=True
+            )
+        ]
 
     def _starts(self, text: str) -> list[int]:
         return [start for start, _ in self._tokenizer.encode(text, add_special_tokens=False).offsets]

@@ -9,8 +9,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-_WORD: Final = re.compile(r"[^ \t\n]+")
-_KNOWN_WORDS: Final = 1 << 17
+WORD: Final = re.compile(r"[^ \t\n]+")
+"""What stands between white space."""
+_KNOWNWORDS: Final = 1 << 17
 """Distinct words remembered: about 30 MB at most."""
 _LONGEST_KNOWN: Final = 48
 
@@ -27,7 +28,7 @@ class WordByWord:
 
     def starts(self, text: str) -> NDArray[np.int64]:
         """Where each token of the text begins."""
-        matches = list(_WORD.finditer(text))
+        matches = list(WORD.finditer(text))
         offsets = self._offsets([match[0] for match in matches])
         word_starts = np.fromiter((match.start() for match in matches), dtype=np.int64, count=len(matches))
         within = np.fromiter(chain.from_iterable(offsets), dtype=np.int64)
@@ -35,7 +36,7 @@ class WordByWord:
 
     def number(self, text: str) -> int:
         """How many tokens the text has."""
-        return sum(map(len, self._offsets(_WORD.findall(text))))
+        return sum(map(len, self._offsets(WORD.findall(text))))
 
     def _offsets(self, words: Sequence[str]) -> list[tuple[int, ...]]:
         known = self._known
@@ -47,8 +48,8 @@ class WordByWord:
         return [here[word] for word in words]
 
     def _remember(self, learned: Mapping[str, tuple[int, ...]]) -> None:
-        if len(self._known) + len(learned) > _KNOWN_WORDS:
+        if len(self._known) + len(learned) > _KNOWNWORDS:
             self._known = {}
         self._known.update(
-            (word, offsets) for word, offsets in islice(learned.items(), _KNOWN_WORDS) if len(word) <= _LONGEST_KNOWN
+            (word, offsets) for word, offsets in islice(learned.items(), _KNOWNWORDS) if len(word) <= _LONGEST_KNOWN
         )

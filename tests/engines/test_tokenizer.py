@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engines.tokenizer import Tokenizer, load_tokenizer
+from engines.tokenizer.builtin import BuiltinTokenizer
 from schemas.errors import Permanent
 from schemas.parameters import EmbeddingConfig
 
@@ -164,3 +165,25 @@ def test_says_what_is_missing(settings: EmbeddingConfig, code: str) -> None:
     with pytest.raises(Permanent) as refusal:
         load_tokenizer(settings)
     assert refusal.value.code == code
+
+
+@pytest.mark.parametrize("name", MODELS)
+@given(text=TEXTS)
+@example(text="x \u00a8b \ufdfa \u200b y\u00a0z")
+@example(text="")
+def test_its_tokens_are_those_that_it_counts(name: str, text: str) -> None:
+    tokenizer = loaded(config(name))
+    tokens = tokenizer.tokens(text)
+    assert len(tokens) == tokenizer.count(text)
+    own = [token for token in tokens if not token.special]
+    assert len(tokens) - len(own) == tokenizer.special_tokens
+    starts = tokenizer.token_starts(text).tolist()
+    assert [token.start for token in own] == (starts or [0] * len(own))
+    assert all(token.text == text[token.start : token.stop] for token in own)
+
+
+@given(text=TEXTS)
+def test_the_builtin_model_s_tokens_are_numbered_as_it_numbers_them(text: str) -> None:
+    tokenizer = loaded(config("builtin"))
+    assert isinstance(tokenizer, BuiltinTokenizer)
+    assert [token.id for token in tokenizer.tokens(text)] == tokenizer._sentencepiece.encode(text)
