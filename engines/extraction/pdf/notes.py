@@ -13,6 +13,7 @@ _MARK: Final = re.compile(
     rf"{RAISED}[(\[]?([0-9*\u2020\u2021]{{1,3}})[)\]]?{RAISED}\s*|([0-9]{{1,3}}|[*\u2020\u2021])\s+(?=\S)"
 )
 _RAISED: Final = re.compile(rf"{RAISED}([^{RAISED}]*){RAISED}")
+_UNIT: Final = re.compile(r"(?<![^\W\d_])(?:[^\W\d_]|[kcmd]m|1?0)\Z")
 _SUPERSCRIPTS: Final = str.maketrans(
     "0123456789+-()", "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b\u207d\u207e"
 )
@@ -45,11 +46,6 @@ def _is_note(block: Paragraph, page: Page, usual: float, *, after: Paragraph | N
     )
 
 
-def marks(page: Page) -> frozenset[str]:
-    """Those that the page's footnotes begin with."""
-    return frozenset(mark for mark in map(_mark, page.notes) if mark)
-
-
 def note_text(note: Paragraph) -> str:
     """`[^1]: text`, or the text alone, where it has no mark."""
     mark = _mark(note)
@@ -64,14 +60,19 @@ def _mark(note: Paragraph) -> str:
     return (found[1] or found[2]) if found else ""
 
 
-def with_marks(text: str, known: frozenset[str]) -> str:
-    """Raised numbers as marks of the footnotes in `known`, the others as superscripts."""
+class Marks:
+    """Raised numbers of a page, in reading order: the first of each that a footnote has is its mark."""
 
-    def written(raised: re.Match[str]) -> str:
-        bare = raised[1].strip("()[]")
-        if bare in known:
-            return f"[^{bare}]"
-        marked = [f"[^{one}]" for one in bare.split(",") if one in known]
-        return "".join(marked) if marked and len(marked) == bare.count(",") + 1 else raised[1].translate(_SUPERSCRIPTS)
+    def __init__(self, page: Page) -> None:
+        self._left = {mark for mark in map(_mark, page.notes) if mark}
 
-    return _RAISED.sub(written, text).replace(RAISED, "")
+    def written(self, text: str) -> str:
+        """Raised numbers as `[^1]`, or as superscripts. What follows a unit or a formula's letter is an exponent."""
+        return _RAISED.sub(self._one, text).replace(RAISED, "")
+
+    def _one(self, raised: re.Match[str]) -> str:
+        numbers = raised[1].strip("()[]").split(",")
+        if self._left.issuperset(numbers) and not _UNIT.search(raised.string, 0, raised.start()):
+            self._left.difference_update(numbers)
+            return "".join(f"[^{number}]" for number in numbers)
+        return raised[1].translate(_SUPERSCRIPTS)

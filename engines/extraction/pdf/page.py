@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from engines.extraction.pdf import hidden, prose, rows, tables
 from engines.extraction.pdf.order import Item, in_order
@@ -13,6 +14,9 @@ from engines.extraction.pdf.tables import Rule, Table
 from engines.extraction.pdf.words import Word, shown, words
 
 Block = Paragraph | Table
+_EDGE_ROWS: Final = 2
+_FAR: Final = 1.0
+"""Of the type size, between boxes of a row and the next."""
 
 
 @dataclass(slots=True)
@@ -53,8 +57,9 @@ def _by_direction(found: Sequence[Word]) -> list[tuple[int, list[Word]]]:
 
 def _blocks(found: Sequence[Word], rules: Sequence[Rule]) -> Iterator[Block]:
     ruled, rest = tables.ruled(found, rules, prose.cell_text)
-    items: list[Item] = [*rows.pieces(rest), *ruled]
-    for region in in_order(items):
+    pieces = rows.pieces(rest)
+    head, body, foot = _edges(pieces, ruled)
+    for region in [*head, *in_order([*body, *ruled]), *foot]:
         lines = rows.rows(item for item in region if isinstance(item, Piece))
         left, right = prose.edges(lines) if lines else (0.0, 0.0)
         placed: list[Row | Table] = [*lines, *(item for item in region if isinstance(item, Table))]
@@ -68,6 +73,27 @@ def _blocks(found: Sequence[Word], rules: Sequence[Rule]) -> Iterator[Block]:
                     yield part
                 else:
                     yield from prose.paragraphs(part, left, right)
+
+
+def _edges(pieces: Sequence[Piece], ruled: Sequence[Table]) -> tuple[list[list[Item]], list[Item], list[list[Item]]]:
+    """(head, body, foot): rows far above or below all else are no part of the columns there."""
+    lines = rows.rows(pieces)
+    tops, bottoms = [table.top for table in ruled], [table.bottom for table in ruled]
+    first, last = 0, len(lines)
+    while first < min(last - 1, _EDGE_ROWS) and _is_far(
+        lines[first], min([*tops, lines[first + 1].top]) - lines[first].bottom
+    ):
+        first += 1
+    while last - 1 > max(first, len(lines) - 1 - _EDGE_ROWS) and _is_far(
+        lines[last - 1], lines[last - 1].top - max([*bottoms, lines[last - 2].bottom])
+    ):
+        last -= 1
+    body: list[Item] = [piece for row in lines[first:last] for piece in row.pieces]
+    return [list(row.pieces) for row in lines[:first]], body, [list(row.pieces) for row in lines[last:]]
+
+
+def _is_far(row: Row, gap: float) -> bool:
+    return gap > _FAR * row.size
 
 
 def _grouped(placed: Sequence[Row | Table]) -> Iterator[list[Row] | Table]:

@@ -5,9 +5,10 @@ passed as plain addresses, which makes a call twice as fast as with their types,
 """
 
 import ctypes
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import repeat
+from itertools import pairwise, repeat
 from math import hypot, sqrt
 from threading import RLock
 from types import TracebackType
@@ -36,6 +37,11 @@ _MOST_SEGMENTS: Final = 4_000
 """Of a page's paths: more than that is a drawing, no table."""
 _SEGMENTS_OF_A_PATH: Final = 400
 
+NONE: Final = -1
+"""In the place of a character that is none."""
+_MAY_BE_RAISED: Final = re.compile(
+    r"(?<=[^\W\d_])[0-9]{1,2}(?![0-9])|(?<=[^\W_][.,;:!?)\u201d])[0-9]{1,2}(?=\s|$)|(?<!\S)[0-9]{1,2}(?=[^\W\d_])"
+)
 _LOCK: Final = RLock()
 _Address = ctypes.c_void_p
 _Int = ctypes.c_int
@@ -101,6 +107,8 @@ class Content:
     boxes: NDArray[np.float64] = field(repr=False)
     """Four numbers a character: left, top, right, bottom."""
     runs: list[Run] = field(repr=False)
+    raised: frozenset[int] = field(repr=False)
+    """Which characters their font itself draws above the line."""
     lines: list[Box] = field(repr=False)
     """Drawn lines and the edges of drawn boxes that run along the page; one of a box's dimensions is about 0."""
     fills: list[Fill] = field(repr=False)
@@ -183,12 +191,14 @@ class Document:
             runs = [
                 self._run(text, handle, first, end, depths.get(handle, -1)) for handle, first, end in _spans(handles)
             ]
+            raised = _raised(text, codes, runs)
         return Content(
             _page_box(page),
             _rotation(page) % 4 * 90,
             codes,
             np.frombuffer(memoryview(corners), np.float32).reshape(-1, 4).astype(np.float64),
             runs,
+            raised,
             shapes.lines,
             shapes.fills,
             shapes.images,
@@ -383,13 +393,33 @@ def _objects(page: int) -> Iterator[tuple[int, int, int, _Matrix]]:
 
 
 def _codes(text: int, count: int) -> list[int]:
-    """All characters at once, or one by one where the text leaves some out, or needs two places for one."""
+    """All characters at once, or one by one where the text leaves some out. One of two surrogates stands first; NONE
+    takes the second's place."""
     together = (ctypes.c_uint16 * (count + 1))()
     if count and _characters(text, 0, count, together) == count + 1:
         codes = list(together)[:count]
-        if not any(0xD800 <= code < 0xE000 for code in codes):
-            return codes
-    return list(map(_unicode, repeat(text), range(count)))
+    else:
+        codes = list(map(_unicode, repeat(text), range(count)))
+    if max(codes, default=0) >= 0xD800:
+        for place, (high, low) in enumerate(pairwise(codes)):
+            if 0xD800 <= high < 0xDC00 <= low < 0xE000:
+                codes[place : place + 2] = [0x10000 + (high - 0xD800) * 0x400 + low - 0xDC00, NONE]
+    return codes
+
+
+def _raised(text: int, codes: list[int], runs: list[Run]) -> frozenset[int]:
+    """Digits that a font draws above the line, as for notes and exponents: which, only their ink tells."""
+    shown = "".join(chr(code) if 0x20 <= code < 0x10000 else " " for code in codes)
+    places = [place for found in _MAY_BE_RAISED.finditer(shown) for place in range(*found.span())]
+    run_of = {place: run for run in runs for place in places if run.start <= place < run.end} if places else {}
+    ink = [ctypes.c_double() for _ in range(4)]
+    raised: set[int] = set()
+    for place, run in run_of.items():
+        if run.across[0] > 0.9 and _ink_box(text, place, *map(ctypes.byref, ink)):
+            bottom = ink[2].value
+            if bottom > run.origin[1] + 0.2 * run.size:
+                raised.add(place)
+    return frozenset(raised)
 
 
 def _spans(handles: list[int]) -> Iterator[tuple[int, int, int]]:
@@ -484,6 +514,7 @@ _characters = _function("FPDFText_GetText", _Int, _Address, _Int, _Int, _Address
 _unicode = _function("FPDFText_GetUnicode", ctypes.c_uint, _Address, _Int)
 _map_error = _function("FPDFText_HasUnicodeMapError", _Int, _Address, _Int)
 _loose_box = _function("FPDFText_GetLooseCharBox", _Int, _Address, _Int, _Address)
+_ink_box = _function("FPDFText_GetCharBox", _Int, _Address, _Int, *[_Address] * 4)
 _text_object = _function("FPDFText_GetTextObject", _Address, _Address, _Int)
 _char_matrix = _function("FPDFText_GetMatrix", _Int, _Address, _Int, _Address)
 _char_origin = _function("FPDFText_GetCharOrigin", _Int, _Address, _Int, _Address, _Address)

@@ -187,7 +187,7 @@ class _Paragraphs:
         indent = row.left - self._before.left
         if 0.8 * row.size < indent < 4.5 * row.size and abs(self._before.left - self._left) < 0.5 * row.size:
             return ends(paragraph.lines[-1].text) or len(paragraph.lines) > 1
-        return indent < -0.8 * row.size and len(paragraph.lines) > 1
+        return indent < -0.8 * row.size and (len(paragraph.lines) > 1 or self._has_room(paragraph.lines[-1], row))
 
     def _has_room(self, last: Line, row: Row) -> bool:
         """Would the row's first word have had room in the line before?"""

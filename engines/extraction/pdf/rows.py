@@ -151,7 +151,7 @@ def text(words: Sequence[Word]) -> str:
     before: Word | None = None
     for word in words:
         raised = word.size < _SMALLER * size and word.baseline < baseline - _RAISED * size
-        if before is not None and not _touching(before, word):
+        if before is not None and not _touching(before, word, raised=raised):
             parts.append(" ")
         parts.append(f"{RAISED}{word.text}{RAISED}" if raised and _NUMBER.fullmatch(word.text) else word.text)
         before = word
@@ -168,9 +168,9 @@ def _main(words: Sequence[Word]) -> tuple[float, float]:
     return max(letters, key=lambda key: (letters[key], key))
 
 
-def _touching(before: Word, word: Word) -> bool:
+def _touching(before: Word, word: Word, *, raised: bool) -> bool:
     gap = max(word.left - before.right, before.left - word.right)
-    return not word.spaced and gap < 0.2 * max(before.size, word.size)
+    return (raised or not word.spaced) and gap < 0.2 * max(before.size, word.size)
 
 
 def from_right(words: Sequence[Word]) -> bool:

@@ -1,5 +1,6 @@
 """Characters to words, each in the upright frame of its page, as it is shown."""
 
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -192,6 +193,9 @@ def _placed(content: Content) -> _Placed | None:
     columns = [np.array(column) for column in zip(*frames, strict=True)]
     turn, size, baseline, first, second, sign, start = (column[run[kept]] for column in columns)
     boxes = content.boxes[kept]
+    drawn_raised = np.isin(kept, list(content.raised))
+    baseline = np.where(drawn_raised, baseline - 0.35 * size, baseline)
+    size = np.where(drawn_raised, 0.65 * size, size)
     every = np.arange(len(kept))
     codes = np.array(content.codes)[kept]
     return _Placed(
@@ -256,8 +260,13 @@ class _Texts(dict[int, str | None]):
         if code in _SPACES:
             self[code] = ""
         else:
-            self[code] = _LETTERS.get(code) or (chr(code) if is_character(code) else None)
+            self[code] = _LETTERS.get(code) or (_plain(code) if is_character(code) else None)
         return self[code]
+
+
+def _plain(code: int) -> str:
+    """A formula's letters are letters of another type."""
+    return unicodedata.normalize("NFKC", chr(code)) if 0x1D400 <= code < 0x1D800 else chr(code)
 
 
 def is_character(code: int) -> bool:

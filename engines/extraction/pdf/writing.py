@@ -118,10 +118,10 @@ def _goes_on(before: Paragraph, after: Paragraph, levels: Mapping[int, int], *, 
 
 
 def _piece(page: Page, levels: Mapping[int, int], hyphens: Hyphens) -> Piece:
-    known = notes.marks(page)
+    marks = notes.Marks(page)
 
     def finished(text: str) -> str:
-        return clean(hyphens.undone(notes.with_marks(text, known))).strip()
+        return clean(hyphens.undone(marks.written(text))).strip()
 
     depths = _item_depths(page.blocks)
     body = [_block(block, levels, depths.get(id(block), 0), finished) for block in page.blocks]
@@ -166,7 +166,7 @@ def _item_depths(blocks: Sequence[Block]) -> dict[int, int]:
 def _composed(found: Sequence[_Written], page: Page) -> Piece:
     parts: list[str] = []
     found_headings: list[ExtractedHeading] = []
-    marks: list[ExtractedMark] = []
+    unseen: list[ExtractedMark] = []
     length = 0
     for number, one in enumerate(found):
         if number:
@@ -176,7 +176,7 @@ def _composed(found: Sequence[_Written], page: Page) -> Piece:
         if one.level is not None:
             found_headings.append(ExtractedHeading(one.level, length, end))
         if one.hidden:
-            marks.append(ExtractedMark("hidden", length, end))
+            unseen.append(ExtractedMark("hidden", length, end))
         parts.append(one.text)
         length = end
-    return Piece("".join(parts), tuple(found_headings), page.number, tuple(marks), runs_on=page.runs_on)
+    return Piece("".join(parts), tuple(found_headings), page.number, tuple(unseen), runs_on=page.runs_on)
