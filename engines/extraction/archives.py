@@ -14,19 +14,15 @@ import struct
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import Final, Self
 
 from engines.extraction import Member
 from engines.extraction.limits import (
     MEBIBYTE,
-    MOST_BYTES,
-    MOST_MEMBERS,
     MOST_OF_ONE,
     Tally,
     too_large,
-    too_many,
-    too_much,
 )
 from engines.extraction.names import Names
 from schemas.errors import Permanent
@@ -51,8 +47,8 @@ def zip_members(data: bytes) -> Iterator[Member]:
     try:
         with _zip(data) as archive:
             infos = archive.infolist()
-            _check(infos)
-            names, tally = Names(), Tally()
+            _check(infos, len(data))
+            names, tally = Names(), Tally(len(data))
             for info in infos:
                 tally.member()
                 if _is_file(info):
@@ -64,8 +60,9 @@ def zip_members(data: bytes) -> Iterator[Member]:
 
 
 def _zip(data: bytes) -> zipfile.ZipFile:
-    if sum(1 for _ in islice(_directory(data), MOST_MEMBERS + 1)) > MOST_MEMBERS:
-        raise too_many()  # before an object is made for each
+    tally = Tally(len(data))
+    for _ in _directory(data):  # before an object is made for each
+        tally.member()
     try:
         return zipfile.ZipFile(io.BytesIO(data))
     except UnicodeDecodeError:
@@ -101,13 +98,13 @@ def _with_any_names(data: bytes) -> bytes:
     return bytes(mended)
 
 
-def _check(infos: list[zipfile.ZipInfo]) -> None:
+def _check(infos: list[zipfile.ZipInfo], size: int) -> None:
     """Raises Permanent `document.costly` by what it says of itself, and `document.broken` where members share bytes, as
     only a bomb's do."""
-    if len(infos) > MOST_MEMBERS:
-        raise too_many()
-    if sum(info.file_size for info in infos if info.file_size <= MOST_OF_ONE) > MOST_BYTES:
-        raise too_much()
+    tally = Tally(size)
+    for info in infos:
+        tally.member()
+        tally.read(info.file_size if info.file_size <= MOST_OF_ONE else 0)  # a larger one is told in its place
     places = sorted((info.header_offset, info.header_offset + 30 + info.compress_size) for info in infos)
     if any(begin < end for (_, end), (begin, _) in pairwise(places)):
         raise Permanent("document.broken", kind=ZIP)
@@ -150,7 +147,7 @@ def tar_members(data: bytes) -> Iterator[Member]:
     """Regular files, in the archive's order. Also reads what gzip, bzip2 and xz made smaller."""
     try:
         with _tar(data) as archive:
-            names, tally = Names(), Tally()
+            names, tally = Names(), Tally(len(data))
             for info in archive:
                 tally.member()
                 if info.isreg():
@@ -182,7 +179,7 @@ def _tar(data: bytes) -> tarfile.TarFile:
     pieces = _unpacked(data)
     if pieces is None:
         return tarfile.open(fileobj=io.BytesIO(data), mode="r:", tarinfo=_StrictHeader)
-    return tarfile.open(fileobj=_Flowing(pieces, Tally()), mode="r|", tarinfo=_StrictHeader)
+    return tarfile.open(fileobj=_Flowing(pieces, Tally(len(data))), mode="r|", tarinfo=_StrictHeader)
 
 
 def _tar_content(archive: tarfile.TarFile, info: tarfile.TarInfo, tally: Tally) -> bytes | Permanent:
@@ -204,7 +201,7 @@ def only_member(data: bytes) -> Iterator[Member]:
     if pieces is None:
         raise Permanent("document.broken", kind="a compressed file")
     try:
-        content = _whole(pieces, Tally())
+        content = _whole(pieces, Tally(len(data)))
     except (Permanent, MemoryError):
         raise
     except Exception:  # as the decompressors have them
@@ -252,13 +249,13 @@ def _unpacked(data: bytes) -> Iterator[bytes] | None:
 
 
 def _whole(pieces: Iterator[bytes], tally: Tally) -> bytes | Permanent:
-    content = bytearray()
+    content = io.BytesIO()  # which hands its bytes over without a copy
     for piece in pieces:
         tally.read(len(piece))
-        content += piece
-        if len(content) > MOST_OF_ONE:
+        content.write(piece)
+        if content.tell() > MOST_OF_ONE:
             return too_large()
-    return bytes(content)
+    return content.getvalue()
 
 
 class _Flowing(io.RawIOBase):

@@ -23,6 +23,7 @@ _TEXT_ENCODINGS: Final = re.compile(r"utf|iso8859|cp\d|koi8|mac|euc|iso2022|big5
 _ASCII: Final = bytes(range(128))
 _GERMAN: Final = "ÄÖÜäöüßé§°€„“‚‘’–…•".encode("cp1252")  # noqa: RUF001
 """Letters and signs of German that Windows-1252 has. Other encodings have others there, and rarely these alone."""
+_JAPANESE_SWITCH: Final = re.compile(rb"\x1b\$[@B]")
 _CONTROL: Final = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f]")
 
 
@@ -31,7 +32,8 @@ def decode(data: bytes, declared: str | None = None) -> str:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return data[len(mark) :].decode(encoding, errors="replace")
-    for encoding in filter(None, (known(declared), "utf-8", _wide(data))):
+    switching = "iso2022_jp_ext" if _JAPANESE_SWITCH.search(data[:_SAMPLE]) else None
+    for encoding in filter(None, (known(declared), switching, "utf-8", _wide(data))):
         try:
             return data.decode(encoding)
         except UnicodeDecodeError:

@@ -71,8 +71,17 @@ def _joined(folder: str, place: str) -> str:
 
 def _blocks(package: Package, page: str) -> list[Block]:
     try:
-        return html.blocks(html.parsed(html.decode_html(package.read(page))))
+        root = html.parsed(html.decode_html(package.read(page)))
+        return html.blocks(root, _styles(package, page, root))
     except Permanent as error:
         if error.code != "document.no-text":
             raise
         return []
+
+
+def _styles(package: Package, page: str, root: Element) -> str:
+    """What the page's links to the book's own style sheets lead to."""
+    folder = page.rpartition("/")[0]
+    links = [link.get("href") or "" for link in root.iter("link") if "stylesheet" in (link.get("rel") or "")]
+    names = [_joined(folder, unquote(link)) for link in links]
+    return "\n".join(package.read(name).decode(errors="replace") for name in names if name in package)

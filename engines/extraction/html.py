@@ -33,6 +33,7 @@ _BLOCKS: Final = frozenset([
 ])  # fmt: skip
 _LISTS: Final = ("ul", "ol", "menu", "dir")
 _LIST_FORMS: Final = {"a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
+_NOTE_NUMBER: Final = re.compile(r"\s*[\[(]?(?:\d{1,3}|\*{1,3}|†)[\])]?\s*")
 _LEVELS: Final = {f"h{level}": level for level in range(1, 7)}
 _LINES: Final = re.compile(r"\s+")
 _DEEPEST: Final = 100
@@ -75,8 +76,9 @@ def parsed(source: str) -> Element:
         raise Permanent("document.no-text") from None
 
 
-def blocks(root: Element) -> list[Block]:
-    walk = _Walk(Sheet.of("\n".join(style.text or "" for style in root.iter("style"))))
+def blocks(root: Element, styles: str = "") -> list[Block]:
+    """The page's blocks. `styles`: those that it links to, where they are at hand."""
+    walk = _Walk(Sheet.of("\n".join([styles, *(style.text or "" for style in root.iter("style"))])))
     walk.read(root, Look())
     walk.end()
     return walk.found
@@ -128,6 +130,8 @@ class _Walk:
             self._item(element, look)
         elif tag in ("pre", "listing", "xmp"):
             self._verbatim(element, look)
+        elif tag == "a" and _NOTE_NUMBER.fullmatch(element.text_content()) and "#" in (element.get("href") or ""):
+            self._note_number(element, look)
         elif tag in _BLOCKS or tag == "hr":
             self._block(element, look)
         elif tag not in ("rt", "rp"):  # how a word is spoken
@@ -178,6 +182,11 @@ class _Walk:
         self.end()
         self._inside(element, look)
         self.end()
+
+    def _note_number(self, element: Element, look: Look) -> None:
+        """A link within the page whose text is a number: it calls for a note, or stands before one."""
+        begins = not text_of(self._runs).strip()
+        self._add(f"[{element.text_content().strip(' []()')}]{' ' if begins else ''}", look)
 
     def _in_heading(self, element: Element, look: Look) -> None:
         self.end()

@@ -7,36 +7,38 @@ from schemas.errors import Permanent
 MEBIBYTE: Final = 1024 * 1024
 MOST_MEMBERS: Final = 10_000
 """Of one container; folders, links and what is hidden count as well."""
-MOST_BYTES: Final = 1024 * MEBIBYTE
-"""Of all its members together."""
-MOST_OF_ONE: Final = 128 * MEBIBYTE
+MOST_BYTES: Final = 512 * MEBIBYTE
+"""Of all its members together, however large it is."""
+ALWAYS_BYTES: Final = 128 * MEBIBYTE
+MOST_RATIO: Final = 16
+"""All members may be so many times larger than their container, beyond ALWAYS_BYTES: texts are some four to ten times
+what they are packed, a bomb is a thousand times."""
+MOST_OF_ONE: Final = 96 * MEBIBYTE
 """Of one member: it is held whole, beside its container, by the child that reads it and by the worker that seals it."""
+
+
+def most_bytes(size: int) -> int:
+    """That all members of a container of that size may have together."""
+    return min(MOST_BYTES, ALWAYS_BYTES + MOST_RATIO * size)
 
 
 class Tally:
     """What came out of a container so far. Raises Permanent `document.costly` once that is too much."""
 
-    def __init__(self) -> None:
-        self._members = 0
-        self._bytes = 0
+    def __init__(self, size: int) -> None:
+        self.members = MOST_MEMBERS
+        self.bytes = most_bytes(size)
+        """What may still come."""
 
     def member(self) -> None:
-        self._members += 1
-        if self._members > MOST_MEMBERS:
-            raise too_many()
+        self.members -= 1
+        if self.members < 0:
+            raise Permanent("document.costly", limit=f"{MOST_MEMBERS} members")
 
     def read(self, size: int) -> None:
-        self._bytes += size
-        if self._bytes > MOST_BYTES:
-            raise too_much()
-
-
-def too_many() -> Permanent:
-    return Permanent("document.costly", limit=f"{MOST_MEMBERS} members")
-
-
-def too_much() -> Permanent:
-    return Permanent("document.costly", limit=f"{MOST_BYTES // MEBIBYTE} MiB of members")
+        self.bytes -= size
+        if self.bytes < 0:
+            raise Permanent("document.costly", limit=f"{MOST_RATIO} times its size")
 
 
 def too_large() -> Permanent:

@@ -38,7 +38,7 @@ def attachments(data: bytes) -> Iterator[Member]:
     """All that is neither the body nor a picture shown in it, in the mail's order; an attached mail is one of them."""
     try:
         mail = _parse(data)
-        names, tally = Names(), Tally()
+        names, tally = Names(), Tally(len(data))
         for number, part in enumerate(_attached(mail, _body(mail)), 1):
             tally.member()
             yield names.give(_attachment_name(part, number)), _attachment(part, tally)

@@ -4,7 +4,7 @@ Follows OpenDocument 1.3 part 3, as far as it decides what a reader sees. Tracke
 comments are left out.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,6 +39,20 @@ _MOST_REPEATED: Final = 1_000
 """Rows or columns that repeat one content; more are a sheet's empty rest, or an attack."""
 _LONGEST_CHAIN: Final = 20
 _POINTS: Final = {"pt": 1.0, "in": 72.0, "cm": 28.35, "mm": 2.835, "px": 0.75, "pc": 12.0}
+_SHAPES: Final = (
+    "frame",
+    "custom-shape",
+    "rect",
+    "ellipse",
+    "circle",
+    "polygon",
+    "path",
+    "caption",
+    "line",
+    "connector",
+)
+_LARGEST_PAGE: Final = 4_000.0
+"""Points, where no page says its size."""
 _FURNITURE: Final = ("page-number", "date-time", "footer", "header")
 
 
@@ -118,11 +132,13 @@ class _Look:
         return bool(self.is_gone) or is_hidden(self.colour, self.background or WHITE, points=self.points)
 
 
+_CLEAR: Final = "clear"
+"""Of a shape that says it has no colour, whatever its style's parent has."""
 _PLAIN: Final = _Look()
 
 
 class _Styles:
-    def __init__(self, roots: Iterable[Element]) -> None:
+    def __init__(self, roots: Sequence[Element]) -> None:
         self._elements: dict[tuple[str, str], Element] = {}
         self._lists: dict[str, Mapping[int, Level]] = {}
         self.outline: Mapping[int, Level] = {}
@@ -131,6 +147,18 @@ class _Styles:
                 if local(holder) in ("styles", "automatic-styles"):
                     self._take(holder)
         self._found: dict[tuple[str, str], _Look] = {}
+        sizes = [one for root in roots for one in descendants(root, "page-layout-properties")]
+        self._width = max((_points(attribute(one, "page-width")) or 0 for one in sizes), default=0) or _LARGEST_PAGE
+        self._height = max((_points(attribute(one, "page-height")) or 0 for one in sizes), default=0) or _LARGEST_PAGE
+
+    def is_away(self, shape: Element) -> bool:
+        """Whether a shape lies off the page wholly, by where it says it begins and ends."""
+        left, top = _points(attribute(shape, "x")) or 0, _points(attribute(shape, "y")) or 0
+        right, bottom = (
+            left + (_points(attribute(shape, "width")) or 0),
+            top + (_points(attribute(shape, "height")) or 0),
+        )
+        return right < 0 or bottom < 0 or left > self._width or top > self._height
 
     def _take(self, holder: Element) -> None:
         for one in holder:
@@ -194,6 +222,8 @@ def _own_look(style: Element) -> _Look:
 
 
 def _background(colour: str | None, fill: str | None, fill_colour: str | None) -> str | None:
+    if fill == "none":
+        return _CLEAR
     if fill in ("bitmap", "gradient", "hatch"):
         return UNKNOWN
     if fill == "solid" and fill_colour:
@@ -262,8 +292,17 @@ class _Text:
                 yield self._table(element)
             elif name == "hidden-paragraph" or (name == "section" and attribute(element, "display") == "none"):
                 yield from hidden(self.blocks(element))
-            elif name not in _UNREAD:  # sections, indices, frames, groups
+            elif name in _SHAPES:
+                yield from self._shape(element, background)
+            elif name not in _UNREAD:  # sections, indices, groups
                 yield from self.blocks(element, background=background)
+
+    def _shape(self, shape: Element, background: str | None) -> Iterator[Block]:
+        """What a frame or drawing says, on its own colour; hidden if it lies off the page."""
+        look = self._styles.look("graphic", attribute(shape, "style-name"))
+        behind = background if look.background in (None, _CLEAR) else look.background
+        found = self.blocks(shape, background=behind)
+        yield from hidden(found) if self._styles.is_away(shape) else found
 
     def _paragraph(self, element: Element, background: str | None) -> Iterator[Block]:
         runs, after = self._read(element, background)
@@ -359,7 +398,7 @@ class _Text:
         elif name == "hidden-text":
             text = (element.text or "") or attribute(element, "string-value") or ""
             runs.append(Run(text, hidden=True))
-        elif name in ("frame", "custom-shape", "rect", "g", "text-box", "ellipse", "object"):
+        elif name in _SHAPES or name in ("g", "text-box", "object"):
             after.extend(self.blocks([element]))
         elif name == "span":
             inner = self._styles.look("text", attribute(element, "style-name")).over(look)
@@ -497,7 +536,7 @@ def _slide(text: _Text, page: Element) -> Iterator[Block]:
             is_first = is_first and not is_title
             yield Heading(1, block.runs) if is_title and not isinstance(block, Table) else block
     for notes in children(page, "notes"):
-        kept = [one for one in notes if attribute(one, "class") == "notes"]
+        kept = [one for one in notes if attribute(one, "class") not in (*_FURNITURE, "page") and local(one) == "frame"]
         yield from text.blocks(kept)
 
 

@@ -21,7 +21,7 @@ _TOKEN: Final = re.compile(
 )
 _UNREAD: Final = frozenset([
     "pict", "object", "objdata", "themedata", "colorschememapping", "latentstyles", "datastore", "listtable",
-    "listoverridetable", "revtbl", "rsidtbl", "generator", "xmlnstbl", "mmathPr", "fldinst", "filetbl",
+    "listoverridetable", "revtbl", "rsidtbl", "generator", "xmlnstbl", "mmathPr", "filetbl",
     "annotation", "atnid", "atnauthor", "atndate", "atnref", "atnicn", "atrfstart", "atrfend", "private",
     "stylesheet", "fonttbl", "colortbl", "nonshppict", "bkmkstart", "bkmkend", "wgrffmtfilter", "pgdsctbl",
     "pnseclvl", "xe", "tc", "rxe", "txe", "aftncn", "aftnsep", "aftnsepc", "ftnsep", "ftnsepc", "ftncn",
@@ -44,6 +44,7 @@ _CHARSETS: Final = {
 _CODE_PAGES: Final = {10000: "mac_roman", 65001: "utf-8", 936: "gb18030", 708: "iso8859-6"}
 _HEADING: Final = re.compile(r"heading ([1-9])$", re.I)
 _NUMBER: Final = re.compile(r"\(?(\d{1,4}|[a-zA-Z]{1,4})(?:\.\d{1,3})*[.)]?$")
+_PAGE_FIELDS: Final = ("PAGE", "NUMPAGES", "SECTIONPAGES")
 _DEEPEST: Final = 1_000
 _SURROGATES: Final = range(0xD800, 0xE000)
 
@@ -111,6 +112,8 @@ class _Document:
         self._high = 0
         """Half of a character beyond U+FFFF."""
         self._notes = 0
+        self._instruction = ""
+        """Of the field at hand."""
         self._name = ""
         self._days: dict[str, dict[str, int]] = {}
         self._day = ""
@@ -220,6 +223,8 @@ class _Document:
                 self._flow.runs.append(Run(text, self._is_hidden()))
         elif target == "listtext":
             self._list_text += text
+        elif target == "instruction":
+            self._instruction += text
         elif target == "title":
             self.title += text
         elif target in ("stylesheet", "fonttbl"):
@@ -287,6 +292,11 @@ class _Document:
     def _shade_paragraph(self, value: int) -> None:
         self._state = replace(self._state, cell_behind=self._colour(value))
 
+    def _begin_result(self) -> None:
+        """Of a field; a page's number is none of its text."""
+        if self._instruction.strip().partition(" ")[0].upper() in _PAGE_FIELDS:
+            self._state = replace(self._state, target="")
+
     def _begin_row(self) -> None:
         self._shades = {}
 
@@ -302,6 +312,8 @@ class _Document:
         inner = self._state.target
         if inner == "" or (target in ("header", "footer", "note") and inner not in ("body", "header", "footer")):
             target = ""
+        if target == "instruction":
+            self._instruction = ""
         if target in self._margins:
             self._flow = self._margins[target]
         elif target == "note":
@@ -405,6 +417,7 @@ class _Document:
         "cell": _end_cell,
         "row": _end_row,
         "pard": _forget_paragraph,
+        "fldrslt": _begin_result,
         "trowd": _begin_row,
         "mac": _use_mac,
         "pc": _use_dos,
@@ -426,7 +439,7 @@ _RGB: Final = ("red", "green", "blue")
 _TARGETS: Final = {
     **dict.fromkeys(_UNREAD, ""),
     "stylesheet": "stylesheet", "fonttbl": "fonttbl", "colortbl": "colortbl", "info": "info", "title": "title",
-    "listtext": "listtext", "pntext": "listtext", "footnote": "note",
+    "listtext": "listtext", "pntext": "listtext", "footnote": "note", "fldinst": "instruction",
     "header": "header", "headerl": "header", "headerr": "header", "headerf": "header",
     "footer": "footer", "footerl": "footer", "footerr": "footer", "footerf": "footer",
     "shptxt": "body",

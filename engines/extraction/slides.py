@@ -220,6 +220,8 @@ class _Stage:
         for _, root in self._layers:
             background = child(root, "cSld", "bg")
             if background is not None:
+                if child(background, "bgPr", "noFill") is not None:
+                    return WHITE
                 fill = child(background, "bgPr", "solidFill")
                 reference = child(background, "bgRef")
                 if reference is not None and attribute(reference, "idx") == "1001":
