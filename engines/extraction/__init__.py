@@ -42,7 +42,7 @@ READERS: Final[Mapping[str, str]] = {
 PICTURED: Final[Mapping[str, str]] = {
     "application/pdf": "engines.extraction.pdf",
     **dict.fromkeys(
-        ("image/png", "image/jpeg", "image/tiff", "image/webp", "image/bmp", "image/gif"), "engines.extraction.pictures"
+        ("image/png", "image/jpeg", "image/tiff", "image/webp", "image/bmp", "image/gif"), "engines.extraction.rasters"
     ),
 }
 """Which module has `readable` and `pictures` for a media type, each `(data, media_type)`."""
