@@ -17,7 +17,7 @@ from rich.markup import escape
 
 ROOT: Final = Path(__file__).parents[1]
 CUSTOMER: Final = "brennlund"
-QUESTIONS: Final = 4
+QUESTIONS: Final = 5
 PASSAGES: Final = "2"
 
 out: Final = Console(highlight=False)
@@ -50,7 +50,7 @@ def _documents_in(folder: Path) -> None:
     _cradle("up", "--run")
     _heading("A customer, whose documents these are")
     _cradle("customer", "add", CUSTOMER)
-    _heading("Documents in: seal, chunk, embed, pack, bake an image")
+    _heading("Documents in: seal, read scans, chunk, embed, pack, bake an image")
     _cradle("ingest", _shown(folder), "--customer", CUSTOMER, "--wait")
 
 

@@ -1,6 +1,6 @@
 """Builds the binary example documents; two runs give identical bytes.
 
-Needs reportlab, python-docx, openpyxl and python-pptx in an environment of its own:
+Needs reportlab, python-docx, openpyxl, python-pptx and pillow in an environment of its own:
 
     python examples/_make.py
 
@@ -10,15 +10,19 @@ Text-like documents (Markdown, HTML, mail, plain text) are kept as they are, and
 from __future__ import annotations
 
 import io
+import random
 import re
+import textwrap
 import zipfile
 from datetime import date, datetime
 from pathlib import Path
 
+import reportlab
 from docx import Document
 from docx.shared import Pt
 from openpyxl import Workbook
 from openpyxl.styles import Font, PatternFill
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from pptx import Presentation
 from pptx.dml.color import RGBColor
 from pptx.util import Inches
@@ -28,8 +32,10 @@ from reportlab.lib.enums import TA_JUSTIFY
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
+from reportlab.lib.utils import ImageReader
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
+from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import BaseDocTemplate, Frame, PageBreak, PageTemplate, Paragraph, Spacer, Table
 
 HERE = Path(__file__).parent
@@ -455,6 +461,64 @@ def pptx(target: str) -> None:
     repack(target, buffer.getvalue())
 
 
+# ---- scans: a page set in type, then laid on the glass a little askew
+
+
+DPI = 200
+
+
+def scanned(text: str, *, skew: float, seed: int) -> Image.Image:
+    """A page of A4 in shades of grey, with the specks and the soft edges of a scanner."""
+    width, height = round(A4[0] / 72 * DPI), round(A4[1] / 72 * DPI)
+    page = Image.new("L", (width, height), 246)
+    draw = ImageDraw.Draw(page)
+    body, bold = (
+        ImageFont.truetype(str(Path(reportlab.__file__).parent / "fonts" / name), size)
+        for name, size in (("Vera.ttf", DPI * 11 // 72), ("VeraBd.ttf", DPI * 17 // 72))
+    )
+    left, top = DPI, DPI
+    for kind, value in blocks(text):
+        font = bold if kind == "h1" else body
+        for line in textwrap.wrap(value, 66):
+            draw.text((left, top), line, font=font, fill=38)
+            top += font.size * 3 // 2
+        top += body.size
+    page = page.rotate(skew, Image.Resampling.BICUBIC, fillcolor=246).filter(ImageFilter.GaussianBlur(0.6))
+    chance = random.Random(seed)
+    for _ in range(900):
+        page.putpixel((chance.randrange(width), chance.randrange(height)), chance.randrange(90, 200))
+    return page
+
+
+def picture(source: str, target: str, *, skew: float) -> None:
+    """A scan as a scanner saves it."""
+    page = scanned((SOURCE / source).read_text("utf-8"), skew=skew, seed=1)
+    page.quantize(16).save(HERE / target, "PNG", optimize=True, dpi=(DPI, DPI))
+
+
+def mixed_pdf(source: str, target: str, *, title: str, skew: float) -> None:
+    """Pages of text; each with a scanned one behind it, where the source has one."""
+    canvas = Canvas(str(HERE / target), pagesize=A4, invariant=1, lang="en-GB")
+    canvas.setTitle(title)
+    canvas.setAuthor(COMPANY)
+    for page in (SOURCE / source).read_text("utf-8").split("<!-- page -->"):
+        text, _, scan = page.partition("<!-- scan -->")
+        top = A4[1] - 30 * mm
+        for kind, value in blocks(text):
+            canvas.setFont(*(("VeraBd", 17) if kind == "h1" else ("Vera", 10.5)))
+            for line in textwrap.wrap(("\u2022 " if kind == "item" else "") + value, 80):
+                canvas.drawString(25 * mm, top, line)
+                top -= 9 * mm if kind == "h1" else 5.5 * mm
+            top -= 3 * mm
+        canvas.showPage()
+        if scan:
+            packed = io.BytesIO()
+            scanned(scan, skew=skew, seed=2).save(packed, "JPEG", quality=55)
+            canvas.drawImage(ImageReader(packed), 0, 0, *A4)
+            canvas.showPage()
+    canvas.save()
+
+
 def archive(target: str, members: list[str]) -> None:
     with zipfile.ZipFile(HERE / target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as made:
         for name in members:
@@ -497,6 +561,17 @@ def main() -> None:
     )
     pptx("product-roadmap-2026.pptx")
     archive("supplier-audit-velmora.zip", ["auditbericht-velmora.md", "audit-checklist.csv"])
+    scans()
+
+
+def scans() -> None:
+    picture("lieferschein-kranichfeld.md", "service/lieferschein-kranichfeld.png", skew=1.3)
+    mixed_pdf(
+        "vessel-certificate-480-0377.md",
+        "service/vessel-certificate-480-0377.pdf",
+        title="Pressure vessel certificate, machine 480-0377",
+        skew=-0.9,
+    )
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ DOCUMENTS = sorted(
     for path in EXAMPLES.rglob("*")
     if path.is_file() and not any(part.startswith(("_", ".")) for part in path.relative_to(EXAMPLES).parts)
 )
-READ = [path for path in DOCUMENTS if path.suffix != ".zip"]
+READ = [path for path in DOCUMENTS if probe(path.read_bytes(), path.name).route in ("text", "mail")]
 
 
 def named(extracted: Extracted) -> list[tuple[int, str]]:

@@ -1,4 +1,4 @@
-"""What `make demo` runs, in a home of its own: four questions, four answers, and nothing left running."""
+"""What `make demo` runs, in a home of its own: five questions, five answers, and nothing left running."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def test_the_demo_answers_and_leaves_nothing_running(home: Path) -> None:
         printed, _ = demo.communicate(timeout=300)
     assert demo.returncode == 0, printed
     answers = printed.split("$ cradle search")[1:]
-    assert len(answers) == len(QUESTIONS) == 4
+    assert len(answers) == len(QUESTIONS) == 5
     for question, answer in zip(QUESTIONS, answers, strict=True):
         text = " ".join(answer.split())
         page = "" if question["page"] is None else f", page {question['page']}"

@@ -50,7 +50,7 @@ def same_result(report: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def test_a_is_complete(embedded: dict[str, Any]) -> None:
-    assert embedded["documents"] == {"total": 18, "done": 18, "failed": 0}
+    assert embedded["documents"] == {"total": 20, "done": 20, "failed": 0}
     assert set(embedded["merkle"]) == {"admit", "chunk", "embed"}
     print(f"\n(a) embedded stack      {embedded['image']}")
 
