@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
+from uuid import UUID
 
 from cradle.compose import Adapters, clock, find_url
 from cradle.flow import read_flow
@@ -42,6 +43,7 @@ def dependencies(adapters: Adapters) -> list[Dependency]:
         _home(adapters.settings.home),
         *(_port(name, find_url(name, adapters.settings), opener) for name, opener in ports.items()),
         _archive(adapters),
+        Dependency("sandbox", "what reads documents", _sandbox, "", ENGINE_SECONDS),
         Dependency("embedding", "the builtin engine", _engine, REINSTALL, ENGINE_SECONDS),
     ]
 
@@ -89,6 +91,18 @@ def _home(home: Path) -> Dependency:
         return ""
 
     return Dependency("home", str(home), ask, "Run `cradle up`, or choose another CRADLE_HOME.")
+
+
+async def _sandbox() -> str:
+    """Reads a file in it, and names the kernel's guards around it. Raises CradleError `sandbox.bare` or
+    `sandbox.away`."""
+    from engines.sandbox import available, open_sandbox
+
+    if not (guards := available()):
+        raise CradleError("sandbox.bare")
+    async with open_sandbox() as parsers:
+        await parsers.probe(UUID(int=0), b"text", "")
+    return str(guards)
 
 
 async def _engine() -> str:

@@ -87,6 +87,7 @@ class Zygote:
         self._control: socket.socket | None = None
         self._turn = asyncio.Lock()
         self._starts = 0
+        self._is_closed = False
 
     async def fork(self, child_end: socket.socket) -> Birth:
         """A new child that serves the other end of that pair. Raises Retryable `sandbox.away`."""
@@ -104,11 +105,14 @@ class Zygote:
             return Fate(status, peak * KIBIBYTE)
 
     async def close(self) -> None:
-        """Ends it, and with it every child."""
+        """Ends it, and with it every child. It does not start again."""
         async with self._turn:
+            self._is_closed = True
             await self._end()
 
     async def _start(self) -> socket.socket:
+        if self._is_closed:
+            raise Retryable("sandbox.away", kind="it was closed")
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
@@ -352,11 +356,12 @@ class Children:
         await self._zygote.close()
 
     def _taken(self, job: UUID) -> Child | None:
-        """The job's child that was used last."""
-        for child in reversed(self._idle):
-            if child.job == job:
+        """The job's child that was used last, if it has kept silent since."""
+        for child in [one for one in reversed(self._idle) if one.job == job]:
+            if child.is_fit():
                 self._idle.pop(child).cancel()
                 return child
+            self._retire(child)
         return None
 
     async def _made(self, job: UUID) -> Child:

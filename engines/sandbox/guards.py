@@ -31,6 +31,10 @@ class Guards:
     """Its ABI; 0 without."""
     seccomp: bool
 
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self.landlock or self.seccomp)
+
     def __str__(self) -> str:
         names = [f"Landlock {self.landlock}"] if self.landlock else []
         return ", ".join([*names, *(["seccomp"] if self.seccomp else [])])

@@ -39,7 +39,6 @@ def main(handle: int, limits: Limits, functions: Functions = FUNCTIONS) -> None:
     control = socket.socket(fileno=handle)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's interrupt is the worker's to handle
     guards.hide_network()
-    prepare()
     control.sendall(READY)
     while True:
         request, handles, _, _ = socket.recv_fds(control, REQUEST.size, 1)
@@ -88,4 +87,5 @@ def given(arguments: list[str]) -> tuple[int, Limits]:
 
 
 if __name__ == "__main__":
+    prepare()
     main(*given(sys.argv))
