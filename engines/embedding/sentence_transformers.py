@@ -1,19 +1,24 @@
 """Models of the sentence-transformers library, from a folder or a hub, on a GPU where there is one.
 
-A matrix product rounds differently for matrices of other shapes. So that a vector never depends on what shares its
-batch, the shape a text is computed in depends on that text alone: its length, padded to a multiple of PADDED_TO, and
-always ROWS rows, the missing ones empty. On a CPU, where batches gain nothing, it is one row without padding, by one
-thread: sums do not depend on how many cores there are, and more processes use more cores.
+A matrix product rounds differently for matrices of other shapes, and on other numbers of threads. So that a vector is
+the same to the bit whatever shares its batch (`deterministic`), the shape a text is computed in depends on that text
+alone: its length, padded to a multiple of PADDED_TO, and always ROWS rows, the missing ones empty. On a CPU, where
+batches gain little, it is one row without padding, by one thread: sums do not depend on how many cores there are, and
+more processes use more cores. Otherwise texts of about the same length share batches as usual, and their vectors are
+within cosine 0.99999 of each other, whatever the batch; benchmarks/deterministic.py tells what that gains.
 """
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.batching import plan_batches
 from engines.embedding import EngineIdentity
 from engines.embedding.models import NAME, find_model
 from schemas.errors import Permanent, Retryable
@@ -21,41 +26,86 @@ from schemas.parameters import EmbeddingConfig
 
 ROWS: Final = 32
 PADDED_TO: Final = 32
+MOST_ROWS: Final = 128
+MOST_TOKENS: Final = 16_384
+"""Of a batch that need not be deterministic, padding included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    texts: list[int]
+    """Which of the given texts."""
+    rows: int
+    """What it is filled up to with empty texts."""
+    length: int
+    """Tokens that each row is padded to."""
+
+
+class Shapes(Protocol):
+    """Which texts are computed together, and in what shape."""
+
+    def batches(self, lengths: Sequence[int], limit: int) -> Iterator[Batch]:
+        """Each index of `lengths` (tokens, at most `limit`) in exactly one batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnShapes:
+    """A text's shape depends on that text alone."""
+
+    rows: int
+    padded_to: int
+
+    def batches(self, lengths: Sequence[int], limit: int) -> Iterator[Batch]:
+        members: dict[int, list[int]] = defaultdict(list)
+        for i, length in enumerate(lengths):
+            members[min(-(-length // self.padded_to) * self.padded_to, limit)].append(i)
+        for length, texts in members.items():
+            for first in range(0, len(texts), self.rows):
+                yield Batch(texts[first : first + self.rows], self.rows, length)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedShapes:
+    """Texts of about the same length, padded to the longest of them."""
+
+    rows: int
+    tokens: int
+
+    def batches(self, lengths: Sequence[int], limit: int) -> Iterator[Batch]:
+        for texts in plan_batches(lengths, max_items=self.rows, max_tokens=self.tokens):
+            yield Batch(texts, len(texts), lengths[texts[-1]])
 
 
 class SentenceTransformersEngine:
-    def __init__(self, model: Any, identity: EngineIdentity, *, normalize: bool, rows: int, padded_to: int) -> None:
+    def __init__(self, model: Any, identity: EngineIdentity, *, normalize: bool, shapes: Shapes, threads: int) -> None:
+        """`threads`: how many compute a vector on a CPU."""
         self.identity = identity
         self._model = model
         self._normalize = normalize
-        self._rows = rows
-        self._padded_to = padded_to
+        self._shapes = shapes
+        self.threads = threads
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        vectors = np.empty((len(texts), self.identity.dimension), dtype=np.float32)
-        for length, members in self._by_length(texts).items():
-            for some in _batches(members, self._rows):
-                vectors[some] = self._encode([texts[i] for i in some], length)
-        return vectors
-
-    def _by_length(self, texts: Sequence[str]) -> dict[int, list[int]]:
-        """Padded length in tokens -> the texts of that length."""
-        limit = self.identity.max_tokens
-        found: dict[int, list[int]] = defaultdict(list)
-        for i, text in enumerate(texts):
-            tokens = len(self._model.tokenizer(text, truncation=True, max_length=limit)["input_ids"])
-            padded = -(-tokens // self._padded_to) * self._padded_to
-            found[min(padded, limit)].append(i)
-        return found
-
-    def _encode(self, texts: list[str], length: int) -> NDArray[np.float32]:
         import torch
 
-        filled = texts + [""] * (self._rows - len(texts))
+        torch.set_num_threads(self.threads)  # each thread that calls has a number of its own
+        vectors = np.empty((len(texts), self.identity.dimension), dtype=np.float32)
+        with _memory_permitting():
+            for batch in self._shapes.batches([self._length(text) for text in texts], self.identity.max_tokens):
+                vectors[batch.texts] = self._encode([texts[i] for i in batch.texts], batch)
+        return vectors
+
+    def _length(self, text: str) -> int:
+        return len(self._model.tokenizer(text, truncation=True, max_length=self.identity.max_tokens)["input_ids"])
+
+    def _encode(self, texts: list[str], batch: Batch) -> NDArray[np.float32]:
+        import torch
+
+        filled = texts + [""] * (batch.rows - len(texts))
         tokens = self._model.tokenizer(
-            filled, padding="max_length", truncation=True, max_length=length, return_tensors="pt"
+            filled, padding="max_length", truncation=True, max_length=batch.length, return_tensors="pt"
         )
-        with _memory_permitting(), torch.inference_mode():
+        with torch.inference_mode():
             output = self._model({name: tensor.to(self._model.device) for name, tensor in tokens.items()})
             vectors = output["sentence_embedding"].float()
             if self._normalize:
@@ -74,11 +124,6 @@ def _memory_permitting() -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         torch.cuda.empty_cache()
         raise Retryable("engine.busy", name=NAME, what="GPU memory") from error
-
-
-def _batches(members: list[int], rows: int) -> Iterator[list[int]]:
-    for first in range(0, len(members), rows):
-        yield members[first : first + rows]
 
 
 def identify(config: EmbeddingConfig) -> EngineIdentity:
@@ -107,8 +152,10 @@ def load(config: EmbeddingConfig) -> SentenceTransformersEngine:
     model.eval()
     if model.get_embedding_dimension() != identity.dimension:
         raise Permanent("engine.weights", name=NAME)
-    rows, padded_to = ROWS, PADDED_TO
-    if device == "cpu":
-        rows, padded_to = 1, 1
-        torch.set_num_threads(1)
-    return SentenceTransformersEngine(model, identity, normalize=config.normalize, rows=rows, padded_to=padded_to)
+    on_cpu = device == "cpu"
+    if not config.deterministic:
+        shapes: Shapes = SharedShapes(MOST_ROWS, MOST_TOKENS)
+    else:
+        shapes = OwnShapes(1, 1) if on_cpu else OwnShapes(ROWS, PADDED_TO)
+    threads = 1 if config.deterministic and on_cpu else (os.cpu_count() or 1)
+    return SentenceTransformersEngine(model, identity, normalize=config.normalize, shapes=shapes, threads=threads)

@@ -162,14 +162,56 @@ def test_a_model_in_a_folder_needs_no_revision_and_is_known_by_its_bytes(hub: Pa
 def test_a_batch_padded_to_a_fixed_shape_changes_nothing() -> None:
     """How a GPU is used: the shape depends on the text alone, so its vector does, too."""
     pytest.importorskip("sentence_transformers")
-    from engines.embedding.sentence_transformers import SentenceTransformersEngine
+    from engines.embedding.sentence_transformers import OwnShapes, SentenceTransformersEngine
 
     plain = loaded(config("sentence-transformers"))
     assert isinstance(plain, SentenceTransformersEngine)
-    shaped = SentenceTransformersEngine(plain._model, plain.identity, normalize=True, rows=4, padded_to=32)
+    shapes = OwnShapes(rows=4, padded_to=32)
+    shaped = SentenceTransformersEngine(plain._model, plain.identity, normalize=True, shapes=shapes, threads=1)
     alone = {text: shaped.embed([text])[0].tobytes() for text in TEXTS}
     assert [row.tobytes() for row in shaped.embed(TEXTS[::-1])] == [alone[text] for text in TEXTS[::-1]]
     assert np.allclose(shaped.embed(TEXTS), plain.embed(TEXTS), atol=1e-5)
+
+
+def test_without_determinism_any_two_batchings_are_within_cosine_0_99999() -> None:
+    pytest.importorskip("sentence_transformers")
+    shared = loaded(config("sentence-transformers").model_copy(update={"deterministic": False}))
+    bare = loaded(config("sentence-transformers"))
+    words = [" ".join(f"Wort{number}" for number in range(length)) for length in range(1, 90, 4)]
+    texts = [*TEXTS, *words]
+    alone = bare.embed(texts)
+    for seed in range(4):
+        order = random.Random(seed).sample(range(len(texts)), k=len(texts) - 3 * seed)
+        cosines = np.einsum("ij,ij->i", shared.embed([texts[i] for i in order]), alone[order])
+        assert cosines.min() >= 0.99999
+
+
+def test_determinism_does_not_depend_on_the_threads_that_others_set() -> None:
+    pytest.importorskip("sentence_transformers")
+    import torch
+
+    engine = loaded(config("sentence-transformers"))
+    expected = engine.embed(TEXTS).tobytes()
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert engine.embed(TEXTS).tobytes() == expected
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_texts_of_about_the_same_length_share_a_batch_and_none_is_left_out() -> None:
+    from engines.embedding.sentence_transformers import OwnShapes, SharedShapes
+
+    lengths = [3, 40, 33, 3, 64, 500, 41]
+    shared = list(SharedShapes(rows=3, tokens=200).batches(lengths, 512))
+    assert [(batch.texts, batch.rows, batch.length) for batch in shared] == [
+        ([0, 3, 2], 3, 33), ([1, 6, 4], 3, 64), ([5], 1, 500),
+    ]  # fmt: skip
+    own = list(OwnShapes(rows=2, padded_to=32).batches(lengths, 512))
+    assert [(batch.texts, batch.rows, batch.length) for batch in own] == [
+        ([0, 3], 2, 32), ([1, 2], 2, 64), ([4, 6], 2, 64), ([5], 2, 512),
+    ]  # fmt: skip
 
 
 def test_a_gpu_without_room_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
