@@ -6,7 +6,7 @@ from typing import Final
 
 from engines.extraction.pdf.prose import HYPHEN
 
-_WORD: Final = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
+_WORD: Final = re.compile(r"(?<![-\w])[^\W\d_]+(?:-[^\W\d_]+)*(?![-\w])")
 _PARTED: Final = re.compile(rf"([^\W\d_]+){HYPHEN}([^\W\d_]+)")
 _LEAST: Final = 3
 """Letters of each part, where both must be words for the hyphen to be one of a compound."""
@@ -19,7 +19,7 @@ _GLUED: Final = frozenset(
     )
 )  # fmt: skip
 """English words that begin words without a hyphen."""
-_KEEPING: Final = frozenset(("self", "non"))
+_KEEPING: Final = frozenset(("self", "non", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"))
 """English words that keep theirs."""
 _GERMAN: Final = frozenset(("der", "die", "und", "ist"))
 

@@ -72,7 +72,9 @@ class Marks:
 
     def _one(self, raised: re.Match[str]) -> str:
         numbers = raised[1].strip("()[]").split(",")
-        if self._left.issuperset(numbers) and not _UNIT.search(raised.string, 0, raised.start()):
+        if self._left.issuperset(numbers) and not _UNIT.search(
+            raised.string[max(raised.start() - 8, 0) : raised.start()]
+        ):
             self._left.difference_update(numbers)
             return "".join(f"[^{number}]" for number in numbers)
         return raised[1].translate(_SUPERSCRIPTS)

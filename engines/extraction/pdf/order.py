@@ -16,6 +16,9 @@ _GUTTER: Final = 0.7
 """Of the usual type size: the narrowest space between columns."""
 _NARROWEST: Final = 5
 """Of the usual type size: what is narrower is a list's bullets or a margin's numbers."""
+_FEW: Final = 5
+_CLEAR: Final = 1.4
+"""Of the usual type size: the narrowest space between columns of few lines."""
 _MOST_ITEMS: Final = 4_000
 """Beyond that it is a drawing's labels, and columns are not looked for."""
 _DEEPEST: Final = 12
@@ -113,6 +116,9 @@ def _are_columns(left: list[Item], right: list[Item], em: float) -> bool:
     """Text that is read down one side first, and no table, whose rows are drawn one after the other."""
     if min(_width(left), _width(right)) < _NARROWEST * em:
         return False
+    gutter = min(item.left for item in right) - max(item.right for item in left)
+    if min(len(left), len(right)) < _FEW and gutter < _CLEAR * em:
+        return False  # words that happen to stand below each other
     if min(max(item.bottom for item in left), max(item.bottom for item in right)) <= max(
         min(item.top for item in left), min(item.top for item in right)
     ):

@@ -82,11 +82,11 @@ def joint(text: str, following: str, *, broken: bool = False) -> str:
     """`text` with what stands between it and the text that goes on after it."""
     if text.endswith("\u00ad"):
         return text[:-1]
-    if _HYPHENATED.search(text) and not broken:
+    if _HYPHENATED.search(text):
         if _SUSPENDED.match(following):
             return text + " "
         return text[:-1] + HYPHEN if _CONTINUES.match(following) else text
-    if _JOINED.search(text) and following[:1].isalnum() and not broken:
+    if _JOINED.search(text) and following[:1].isalnum() and not (broken and text.endswith("/")):
         return text
     if broken:
         return text + "\n"
