@@ -52,6 +52,10 @@ quality: $(VENV)/.dev ## Score every engine and format on a corpus of known text
 chaos: $(VENV)/.dev ## Faults from a seed on Apache Kafka, then a checker: is anything lost or doubled?
 	@$(BIN)/python -m tests.chaos --documents $(or $(DOCUMENTS),300) --faults $(or $(FAULTS),30) --seed $(or $(SEED),1)
 
+.PHONY: fuzz
+fuzz: $(VENV)/.dev ## Hostile files at a worker: bombs, loops, lures, cuts, mutants from a seed; writes docs/reliability.md
+	@$(BIN)/python -m tests.hostile --files $(or $(FILES),10000) --seed $(or $(SEED),7) --out docs/reliability.md
+
 .PHONY: conformance
 conformance: $(VENV)/.dev .services/conformance/.installed ## MCP's official conformance suite against the appliance's server
 	@$(BIN)/python -m tests.conformance

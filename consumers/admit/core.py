@@ -10,7 +10,7 @@ from uuid import UUID
 from consumers.runtime.contract import Output, Refused
 from engines.extraction import Probe
 from engines.extraction.kinds import in_words
-from engines.extraction.limits import MOST_BYTES, MOST_MEMBERS, too_many, too_much
+from engines.extraction.limits import ALWAYS_BYTES, Tally
 from engines.extraction.names import shortened
 from infra.ledger import DocumentState, JobState, JobView, NewDocument
 from infra.sources import is_hidden
@@ -26,7 +26,10 @@ MAX_DEPTH: Final = 8
 """Of archives within archives."""
 
 COSTLY: Final = frozenset({"document.costly", "document.crash"})
-COST_OF_REFUSAL: Final = MOST_BYTES // 16
+COST_OF_NESTING: Final = 100
+"""An archive within another counts as so many members: a few hundred are no reason to refuse any, thousands within each
+other are."""
+COST_OF_REFUSAL: Final = ALWAYS_BYTES // 8
 
 LONGEST_PATH: Final = 4096
 SHORTEST_NAME: Final = 64
@@ -156,28 +159,35 @@ class Waiting:
 
 
 class Allowance:
-    """What may come out of one submitted document, with all that lies in it: as much as out of one archive. A document
-    that is refused for its cost uses some up, so that a hundred bombs in one archive do not cost a hundred times one.
+    """What may come out of one submitted document, with all that lies in it: as much as out of one archive of its size.
+    A document that is refused for its cost uses some up, so that a hundred bombs in one archive do not cost a hundred
+    times one.
 
     An archive for which too little is left is refused; sent on its own, it has an allowance of its own.
     """
 
     def __init__(self) -> None:
-        self._members = MOST_MEMBERS
-        self._bytes = MOST_BYTES
+        self._tally: Tally | None = None
+
+    def begin(self, size: int) -> None:
+        """With the submitted document's size; what lies in it changes nothing."""
+        self._tally = self._tally or Tally(size)
 
     def spend(self, content: bytes | Permanent) -> None:
         """Raises Permanent `document.costly` where too little is left."""
-        self._members -= 1
-        self._bytes -= len(content) if isinstance(content, bytes) else 0
-        if self._members < 0:
-            raise too_many()
-        if self._bytes < 0:
-            raise too_much()
+        assert self._tally
+        self._tally.member()
+        self._tally.read(len(content) if isinstance(content, bytes) else 0)
+
+    def open(self, depth: int) -> None:
+        """For an archive, that deep. Raises Permanent `document.costly`."""
+        assert self._tally
+        self._tally.member(COST_OF_NESTING if depth else 0)
 
     def charge(self, error: Permanent) -> None:
         """For a document that was refused."""
-        self._bytes -= COST_OF_REFUSAL if error.code in COSTLY else 0
+        if self._tally and error.code in COSTLY:
+            self._tally.bytes -= COST_OF_REFUSAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,6 +161,7 @@ class _Submission:
         except Permanent as error:
             unread = document_id(self.key, one.reference.path, one.reference.sha256 or "")
             return [self._refused(unread, one, error)], []
+        allowance.begin(len(raw.data))
         try:
             found = await self._probed(raw)
             unreadable, inside = await self._opened(raw, found, one.depth, allowance, room)
@@ -187,6 +188,7 @@ class _Submission:
         if found.route not in core.CONTAINER_ROUTES:
             return unreadable, inside
         if found.route == "archive":
+            allowance.open(depth)
             await room.take()  # a small archive may hold large members
         async with aclosing(self.ports.parsers.members(self.job, raw.data, found.media_type)) as members:
             async for name, content in members:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -84,14 +85,14 @@ class Fetcher:
         self, reference: DocumentReference, stream: AsyncIterator[bytes], room: Room
     ) -> tuple[bytes, str]:
         """The whole of `stream` and its SHA-256, which is the one declared, if one was."""
-        digest, data = hashlib.sha256(), bytearray()
+        digest, data = hashlib.sha256(), io.BytesIO()  # which hands its bytes over without a copy
         async for piece in stream:
             digest.update(piece)
-            data += piece
-            if len(data) > MAX_BYTES:
+            data.write(piece)
+            if data.tell() > MAX_BYTES:
                 raise Permanent("source.too-large", limit=MAX_BYTES)
-            if len(data) > LARGE_BYTES:
+            if data.tell() > LARGE_BYTES:
                 await room.take()
         if reference.sha256 not in (None, digest.hexdigest()):
             raise Permanent("source.digest")
-        return bytes(data), digest.hexdigest()
+        return data.getvalue(), digest.hexdigest()

@@ -146,10 +146,13 @@ def _zip_content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, tally: Tally) 
 def tar_members(data: bytes) -> Iterator[Member]:
     """Regular files, in the archive's order. Also reads what gzip, bzip2 and xz made smaller."""
     try:
+        with _tar(data) as archive:  # once through, so that too many are refused before the first is handed over
+            tally = Tally(len(data))
+            for _ in archive:
+                tally.member()
         with _tar(data) as archive:
             names, tally = Names(), Tally(len(data))
             for info in archive:
-                tally.member()
                 if info.isreg():
                     yield names.give(info.name), _tar_content(archive, info, tally)
     except (Permanent, MemoryError):

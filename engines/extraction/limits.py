@@ -30,8 +30,8 @@ class Tally:
         self.bytes = most_bytes(size)
         """What may still come."""
 
-    def member(self) -> None:
-        self.members -= 1
+    def member(self, count: int = 1) -> None:
+        self.members -= count
         if self.members < 0:
             raise Permanent("document.costly", limit=f"{MOST_MEMBERS} members")
 

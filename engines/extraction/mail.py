@@ -39,8 +39,11 @@ def attachments(data: bytes) -> Iterator[Member]:
     try:
         mail = _parse(data)
         names, tally = Names(), Tally(len(data))
-        for number, part in enumerate(_attached(mail, _body(mail)), 1):
+        parts = []
+        for part in _attached(mail, _body(mail)):
             tally.member()
+            parts.append(part)
+        for number, part in enumerate(parts, 1):
             yield names.give(_attachment_name(part, number)), _attachment(part, tally)
     except (Permanent, MemoryError):
         raise

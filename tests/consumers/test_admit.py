@@ -33,7 +33,7 @@ from tests.entrance import NOW, Entrance
 from tests.remembered import remember_version
 
 JOB = job_id("acme", "a reference")
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
+PROGRAM = b"\x7fELF\x02\x01\x01" + bytes(64)
 
 
 def event(
@@ -136,14 +136,14 @@ async def test_one_bad_piece_does_not_keep_the_rest(tmp_path: Path) -> None:
     entrance = await Entrance(tmp_path).with_customer()
     good = DocumentReference(path="good.txt", uri=entrance.write("good.txt", "text"))
     missing = DocumentReference(path="missing.txt", uri=file_url(tmp_path / "missing.txt"))
-    picture = DocumentReference(path="scan.png", uri=entrance.write("scan.png", PNG))
-    outcome = await done(entrance, event(missing, good, picture, manifest=3))
+    program = DocumentReference(path="program", uri=entrance.write("program", PROGRAM))
+    outcome = await done(entrance, event(missing, good, program, manifest=3))
     assert [admitted(output).document.path for output in outcome.outputs] == ["good.txt"]
-    assert [refused.error.code for refused in outcome.refused] == ["source.missing", "document.needs-ocr"]
+    assert [refused.error.code for refused in outcome.refused] == ["source.missing", "document.type"]
     assert await states(entrance, outcome.documents) == {
         "missing.txt": ("source.missing", False),
         "good.txt": ("open", False),
-        "scan.png": ("document.needs-ocr", False),
+        "program": ("document.type", False),
     }
     await entrance.record(outcome, JOB)
     view = await entrance.ledger.job(JOB)
@@ -234,12 +234,11 @@ async def test_a_digest_that_does_not_match_is_refused(tmp_path: Path) -> None:
     ("name", "content", "code"),
     [
         ("empty.txt", b"", "source.empty"),
-        ("scan.png", PNG, "document.needs-ocr"),
-        ("program", b"\x7fELF\x02\x01\x01" + bytes(64), "document.type"),
+        ("program", PROGRAM, "document.type"),
         ("old.doc", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "EncryptedPackage".encode("utf-16-le"), "document.encrypted"),
         ("broken.zip", b"PK\x03\x04" + bytes(64), "document.broken"),
     ],
-    ids=["empty", "picture", "program", "encrypted", "broken"],
+    ids=["empty", "program", "encrypted", "broken"],
 )
 async def test_a_document_that_cannot_be_worked_on_is_refused(
     tmp_path: Path, name: str, content: bytes, code: str
@@ -307,14 +306,14 @@ def zipped(**members: bytes | str) -> bytes:
 async def test_an_archives_members_are_the_documents(tmp_path: Path) -> None:
     entrance = await Entrance(tmp_path).with_customer()
     packed = zipped(
-        **{"a.txt": "text a", "deep/b.txt": "text b", ".hidden": "no", "__MACOSX/._a.txt": "no", "c.png": PNG}
+        **{"a.txt": "text a", "deep/b.txt": "text b", ".hidden": "no", "__MACOSX/._a.txt": "no", "c": PROGRAM}
     )
     reference = DocumentReference(path="all.zip", uri=entrance.write("all.zip", packed))
     outcome = await done(entrance, event(reference, manifest=1))
     assert await states(entrance, outcome.documents) == {
         "all.zip": ("expanded", False),
         "all.zip!/a.txt": ("open", True),
-        "all.zip!/c.png": ("document.needs-ocr", True),
+        "all.zip!/c": ("document.type", True),
         "all.zip!/deep/b.txt": ("open", True),
     }
     objects = [admitted(output).object for output in outcome.outputs]
@@ -326,11 +325,11 @@ async def test_an_archives_members_are_the_documents(tmp_path: Path) -> None:
 
 async def test_a_refused_member_can_be_submitted_again_on_its_own(tmp_path: Path) -> None:
     entrance = await Entrance(tmp_path).with_customer()
-    reference = DocumentReference(path="all.zip", uri=entrance.write("all.zip", zipped(**{"c.png": PNG})))
+    reference = DocumentReference(path="all.zip", uri=entrance.write("all.zip", zipped(**{"c": PROGRAM})))
     (refused,) = (await done(entrance, event(reference))).refused
     assert isinstance(refused.message, DocumentsSubmitted)
     (member,) = refused.message.documents
-    assert await refusal(entrance, member) == "document.needs-ocr"  # and so not source.root or staging.missing
+    assert await refusal(entrance, member) == "document.type"  # and so not source.root or staging.missing
 
 
 async def test_archives_lie_within_archives(tmp_path: Path) -> None:
@@ -437,7 +436,8 @@ async def test_an_archive_that_breaks_off_lets_nothing_in(tmp_path: Path, monkey
 
 
 async def test_what_lies_in_one_document_shares_an_allowance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("consumers.admit.core.MOST_MEMBERS", 5)
+    monkeypatch.setattr("engines.extraction.limits.MOST_MEMBERS", 9)
+    monkeypatch.setattr("consumers.admit.core.COST_OF_NESTING", 2)
     entrance = await Entrance(tmp_path).with_customer()
     inner = {f"{number}.zip": zipped(**{"a.txt": f"a {number}", "b.txt": f"b {number}"}) for number in (1, 2)}
     uri = entrance.write("all.zip", zipped(**inner, **{"c.txt": "c"}))

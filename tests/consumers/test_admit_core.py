@@ -3,6 +3,7 @@ from uuid import UUID
 import pytest
 
 from consumers.admit.core import (
+    COST_OF_NESTING,
     COST_OF_REFUSAL,
     Allowance,
     check_route,
@@ -13,7 +14,7 @@ from consumers.admit.core import (
     told_path,
 )
 from engines.extraction import Probe
-from engines.extraction.limits import MOST_BYTES, MOST_MEMBERS
+from engines.extraction.limits import ALWAYS_BYTES, MOST_BYTES, MOST_MEMBERS
 from schemas.errors import Permanent
 from schemas.ids import clean_path, document_id
 from schemas.messages import DocumentReference
@@ -97,7 +98,7 @@ def test_no_other_staged_name_is_read(reference: DocumentReference, code: str) -
         ("text", None),
         ("mail", None),
         ("archive", None),
-        ("ocr", "document.needs-ocr"),
+        ("ocr", None),
         ("encrypted", "document.encrypted"),
         ("unsupported", "document.type"),
     ],
@@ -146,7 +147,11 @@ def test_a_members_name_is_shortened_to_fit_beside_its_archives() -> None:
 
 def test_an_allowance_is_for_all_that_lies_in_one_document() -> None:
     allowance = Allowance()
-    for _ in range(MOST_MEMBERS):
+    allowance.begin(1)
+    allowance.open(depth=0)
+    for _ in range(5):
+        allowance.open(depth=1)
+    for _ in range(MOST_MEMBERS - 5 * COST_OF_NESTING):
         allowance.spend(b"")
     with pytest.raises(Permanent) as caught:
         allowance.spend(b"")
@@ -155,7 +160,9 @@ def test_an_allowance_is_for_all_that_lies_in_one_document() -> None:
 
 def test_a_bomb_uses_some_of_the_allowance_and_another_refusal_none() -> None:
     allowance = Allowance()
-    for _ in range(MOST_BYTES // COST_OF_REFUSAL):
+    allowance.begin(0)
+    allowance.begin(MOST_BYTES)  # what lies within is no reason for more
+    for _ in range(ALWAYS_BYTES // COST_OF_REFUSAL):
         allowance.charge(Permanent("document.encrypted", kind="a PDF"))
         allowance.spend(b"")
         allowance.charge(Permanent("document.crash", kind="a picture"))

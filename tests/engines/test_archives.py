@@ -164,13 +164,21 @@ def test_too_many_members_or_bytes_are_refused(
     make: Callable[[dict[str, bytes]], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     media_type = ZIP if make is samples.zipped else TAR
-    monkeypatch.setattr("engines.extraction.archives.MOST_BYTES", 4)
     monkeypatch.setattr("engines.extraction.limits.MOST_BYTES", 4)
     assert code(make({"a.txt": b"123", "b.txt": b"45"}), media_type) == "document.costly"
-    monkeypatch.setattr("engines.extraction.archives.MOST_MEMBERS", 3)
     monkeypatch.setattr("engines.extraction.limits.MOST_MEMBERS", 3)
     assert code(make({f"{number}.txt": b"" for number in range(4)}), media_type) == "document.costly"
     assert len(told(make({f"{number}.txt": b"" for number in range(3)}), media_type)) == 3
+
+
+def test_members_are_not_very_much_larger_than_their_archive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engines.extraction.limits.ALWAYS_BYTES", 1000)
+    packed = gzip.compress(bytes(100_000), mtime=0)
+    assert code(packed, "application/gzip") == "document.costly"
+    some = gzip.compress(bytes(1000 + 16 * 30), mtime=0)
+    assert len(some) >= 30
+    assert told(some, "application/gzip") == {"": bytes(1480)}
+    assert limits.most_bytes(1 << 40) == limits.MOST_BYTES
 
 
 def test_members_that_share_bytes_are_a_bombs() -> None:

@@ -118,6 +118,7 @@ async def _serve(folder: Path) -> None:
         while line := await asyncio.to_thread(sys.stdin.readline):
             asked = json.loads(line)
             staging = folder / "staging"
+            shutil.rmtree(staging, ignore_errors=True)  # also of one that died
             staging.mkdir()
             try:
                 found = await answer(
@@ -126,7 +127,6 @@ async def _serve(folder: Path) -> None:
                 said: dict[str, Any] = {"found": found}
             except Exception as error:
                 said = {"error": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
-            shutil.rmtree(staging, ignore_errors=True)
             print(json.dumps(said), flush=True)
 
 

@@ -72,14 +72,17 @@ def zip_bombs(lure: Lure, chance: random.Random) -> Iterator[tuple[str, bytes]]:
     yield "one.zip", stored([(b"a", 8, gigabyte, 1024 * MEBIBYTE, 0)])
     yield "says-4-GiB.zip", stored([(b"a", 8, gigabyte, 0xFFFFFFFE, 0)])
     yield "says-ten-bytes.zip", stored([(b"a.txt", 8, gigabyte, 10, zlib.crc32(bytes(10)))])
-    yield "sixteen.zip", stored([(b"%d.txt" % n, 8, gigabyte, 127 * MEBIBYTE, 0) for n in range(16)])
-    below = _zeros(100 * MEBIBYTE)
-    crc = zlib.crc32(bytes(100 * MEBIBYTE))
-    yield "just-below.zip", stored([(b"%d" % n, 8, below, 100 * MEBIBYTE, crc) for n in range(9)])
+    yield "sixteen.zip", stored([(b"%d.txt" % n, 8, gigabyte, 95 * MEBIBYTE, 0) for n in range(16)])
+    below = _zeros(95 * MEBIBYTE)
+    crc = zlib.crc32(bytes(95 * MEBIBYTE))
+    yield "just-below.zip", stored([(b"a", 8, below, 95 * MEBIBYTE, crc)])
+    padding = (b".hidden", 0, (noise := chance.randbytes(23 * MEBIBYTE)), len(noise), zlib.crc32(noise))
+    most = [(b"%d" % n, 8, below, 95 * MEBIBYTE, crc) for n in range(5)]
+    yield "as-much-as-may-be.zip", stored([*most, padding])
     beside = [(b"good.txt", 0, TEXT, len(TEXT), zlib.crc32(TEXT))]
     yield "beside-a-text.zip", stored([*beside, (b"a", 8, gigabyte, 1024 * MEBIBYTE, 0)])
-    packed = bz2.compress(bytes(120 * MEBIBYTE))
-    yield "bzip2.zip", stored([(b"a", 12, packed, 120 * MEBIBYTE, 0), *beside])
+    packed = bz2.compress(bytes(90 * MEBIBYTE))
+    yield "bzip2.zip", stored([(b"a", 12, packed, 90 * MEBIBYTE, 0), *beside])
     yield "bzip2-lies.zip", stored([(b"a", 12, packed, 10, zlib.crc32(bytes(10))), *beside])
 
 

@@ -58,7 +58,6 @@ class Report:
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
         self.failures: list[str] = []
-        self.deaths = 0
 
     def add(self, answer: Answer) -> None:
         self.rows.setdefault(answer.file.kind, Row()).add(answer)
@@ -158,11 +157,13 @@ class Watch(threading.Thread):
         self._pid: int | None = None
         self._most = 0
         self._over = threading.Event()
+        self._turn = threading.Lock()
         self.start()
 
     def begin(self, pid: int) -> None:
-        self._most = 0
-        self._pid = pid
+        with self._turn:
+            self._most = 0
+            self._pid = pid
 
     def end(self) -> int:
         self._sample()
@@ -178,8 +179,9 @@ class Watch(threading.Thread):
             self._sample()
 
     def _sample(self) -> None:
-        if pid := self._pid:
-            self._most = max(self._most, sum(_proportional(one) for one in _family(pid)))
+        with self._turn:
+            if self._pid:
+                self._most = max(self._most, sum(_proportional(one) for one in _family(self._pid)))
 
 
 def _family(pid: int) -> Iterator[int]:
