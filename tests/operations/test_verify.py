@@ -1,10 +1,13 @@
 """Proof that can fail: whatever is changed in a job's results is named by stage, document and chunk."""
 
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from uuid import UUID
 
+import numpy as np
 import pytest
 
 from builders.image import data_layers
@@ -14,6 +17,7 @@ from infra.paths import CustomerPaths
 from operations.erasure import erase
 from operations.replay import Request, carry_out, plan
 from operations.verify import Verified, verify
+from operations.verify.places import MARKED_SINCE, _image_leaves
 from schemas.errors import CradleError
 from schemas.messages import EmbeddingsMade
 from schemas.parameters import ChunkingConfig, EmbeddingConfig
@@ -98,6 +102,21 @@ async def test_without_the_key_the_image_proves_them_and_without_the_image_the_p
     with pytest.raises(CradleError) as caught:
         await verify(erased, workshop.verify_ports)
     assert caught.value.code == "verify.nothing"
+
+
+async def test_an_image_of_the_format_before_marks_is_still_read() -> None:
+    with closing(sqlite3.connect(":memory:")) as before, closing(sqlite3.connect(":memory:")) as now:
+        for connection, version, more in ((before, 2, ""), (now, MARKED_SINCE, ", marks")):
+            connection.execute("CREATE TABLE documents (document, path, sha256, media_type, size, text)")
+            connection.execute(
+                f"CREATE TABLE chunks (chunk, document, ordinal, start, 'end', page, headings, tokens{more})"
+            )
+            connection.execute(f"PRAGMA user_version = {version}")
+            connection.execute("INSERT INTO documents VALUES (0, 'a.txt', ?, 'text/plain', 4, 'Text')", ("a" * 64,))
+        before.execute("INSERT INTO chunks VALUES (0, 0, 0, 0, 4, NULL, '[]', 1)")
+        now.execute("INSERT INTO chunks VALUES (0, 0, 0, 0, 4, NULL, '[]', 1, '[]')")
+        vectors = np.ones((1, 2), np.float32)
+        assert list(_image_leaves(before, vectors)) == list(_image_leaves(now, vectors)) != []
 
 
 async def test_a_replay_agrees_with_its_parent(workshop: Workshop) -> None:
