@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from math import sqrt
 from typing import Final
 
-from engines.extraction.pdf.pdfium import Document
+from engines.extraction.pdf.pdfium import NONE, Document
 from engines.extraction.pdf.words import is_character, shown, shown_size
 
 _FEWEST: Final = 10
@@ -32,6 +32,8 @@ _USUAL: Final = {
     "w": 1.6, "x": 0.2, "y": 1.1, "z": 1.1,
 }  # fmt: skip
 """Percent: the mean of what is usual in English, German, French and Spanish texts, rounded."""
+_UNDRAWN: Final = frozenset((NONE, 0x00, 0x02, 0x09, 0x0A, 0x0D, 0x20, 0xA0, 0xAD, 0xFFFE))
+"""White space, what PDFium makes of hyphens at line ends, and second places of one character."""
 _LEADERS: Final = re.compile(r"(?:\. ?){4,}|[_\u2026]{3,}")
 
 
@@ -60,7 +62,7 @@ def _share(box: tuple[float, float, float, float], width: float, height: float) 
 
 def is_spoilt(codes: Sequence[int], unmapped: int) -> bool:
     """Characters that are none, glyphs with no unicode map, or letters that make no words."""
-    drawn = [code for code in codes if code > 0x20 and code not in (0xA0, 0xAD, 0xFFFE)]
+    drawn = [code for code in codes if code not in _UNDRAWN]
     if not drawn:
         return False
     none = sum(not is_character(code) for code in drawn)
