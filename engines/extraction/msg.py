@@ -52,7 +52,7 @@ def read(data: bytes, media_type: str) -> Reading:
 def attachments(data: bytes) -> Iterator[Member]:
     """In the message's order, without what only the body shows."""
     found = _open(data)
-    names, tally = Names(), Tally()
+    names, tally = Names(), Tally(len(data))
     for number, part in enumerate(found.attached(), 1):
         tally.member()
         yield names.give(part.name(number)), part.content(tally)

@@ -182,7 +182,7 @@ def _by_text(data: bytes, path: str) -> str:
     if _is_mail(data[:_SNIFFED]):
         return "message/rfc822"
     text = decode(data[:_SNIFFED])
-    if _HTML.match(text):
+    if _HTML.match(text) and not text.lstrip().startswith("<?xml"):
         return "text/html"
     return _of_markup(text, data) or _of_json(text, data) or suffix or _of_lines(text)
 

@@ -126,9 +126,14 @@ def read_xml(data: bytes, media_type: str) -> Reading:
     not what they name in turn."""
     root = parsed(data, media_type)
     entities = _Entities(root)
-    blocks = _prose(root, entities, 0) if _is_prose(root) else _told({_name(root): _tree(root, entities, 0)}, 0)
+    blocks = _prose(root, entities, 0) if _is_prose(root) else _data(root, entities)
     title = next((_text(one, entities) for one in root.iter() if local(one) == "title"), None)
     return Reading([write(blocks)], title=title)
+
+
+def _data(root: Element, entities: "_Entities") -> Iterator[Block]:
+    yield Paragraph([Run(f"{_name(root)}:")])
+    yield from _told(_tree(root, entities, 0), 0)
 
 
 class _Entities:

@@ -16,11 +16,24 @@ _UNDERLINE: Final = re.compile(r" {0,3}(=+|-{2,})[ \t]*$")
 _FENCE: Final = re.compile(r" {0,3}(```+|~~~+)")
 _BLOCK: Final = re.compile(r"\s*(?:[-*+>|]|\d+[.)]\s|#|$)")
 """A line that begins a list, quote, table or heading: a row of dashes below it is a rule, not an underline."""
+_CUT_WORD: Final = re.compile(
+    r"(?<=[^\W\d_][a-zäöüß])-\n[ \t]*(?=[a-zäöüß]{2})(?!(?:und|oder|bzw|bis|sowie|noch|and|or|nor|to)\b)"
+)
+"""A hyphen at a line's end between small letters. `Ein- und` keeps its own."""
 _CELL_LIMIT: Final = 1024 * 1024
 
 
 def read_plain(data: bytes, media_type: str) -> Reading:
-    return Reading([Piece(clean(decode(data)))])
+    return Reading([Piece(_uncut(clean(decode(data))))])
+
+
+def _uncut(text: str) -> str:
+    """Words that were cut at a line's end made whole."""
+    if not _CUT_WORD.search(text):
+        return text
+    from engines.extraction.pdf.hyphens import HYPHEN, Hyphens
+
+    return clean(Hyphens([text]).undone(_CUT_WORD.sub(HYPHEN, text)))
 
 
 def read_markdown(data: bytes, media_type: str) -> Reading:

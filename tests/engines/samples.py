@@ -5,6 +5,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 
@@ -80,41 +81,71 @@ def tarred(files: Mapping[str, bytes], *, mode: str = "w") -> bytes:
     return out.getvalue()
 
 
-def docx(body: str) -> bytes:
-    """A Word file of this WordprocessingML body; see `heading` and `paragraph`."""
-    word = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+_WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+_OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+_PACKAGE = "http://schemas.openxmlformats.org/package/2006"
+
+
+def docx(body: str, *, parts: Mapping[str, str] = MappingProxyType({})) -> bytes:
+    """A Word file of this WordprocessingML body; see `heading` and `paragraph`.
+
+    `parts`: what stands in `numbering`, `footnotes`, `endnotes`, `header` (rId5) and `core`, and more `styles`.
+    """
     styles = "".join(
         f'<w:style w:type="paragraph" w:styleId="Heading{level}"><w:name w:val="heading {level}"/>'
         f'<w:pPr><w:outlineLvl w:val="{level - 1}"/></w:pPr></w:style>'
         for level in (1, 2, 3)
     )
-    return zipped(
-        {
-            "[Content_Types].xml": (
-                b'<?xml version="1.0"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
-                b'<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
-                b'<Default Extension="xml" ContentType="application/xml"/><Override PartName="/word/document.xml" '
-                b'ContentType="application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"/>'
-                b'<Override PartName="/word/styles.xml" '
-                b'ContentType="application/vnd.openxmlformats-officedocument.wordprocessingml.styles+xml"/></Types>'
-            ),
-            "_rels/.rels": (
-                b'<?xml version="1.0"?><Relationships xmlns="http://schemas.openxmlformats.org/package/2006/'
-                b'relationships"><Relationship Id="rId1" Type="http://schemas.openxmlformats.org/officeDocument/2006/'
-                b'relationships/officeDocument" Target="word/document.xml"/></Relationships>'
-            ),
-            "word/_rels/document.xml.rels": (
-                b'<?xml version="1.0"?><Relationships xmlns="http://schemas.openxmlformats.org/package/2006/'
-                b'relationships"><Relationship Id="rId1" Type="http://schemas.openxmlformats.org/officeDocument/2006/'
-                b'relationships/styles" Target="styles.xml"/></Relationships>'
-            ),
-            "word/styles.xml": f'<?xml version="1.0"?><w:styles xmlns:w="{word}">{styles}</w:styles>'.encode(),
-            "word/document.xml": (
-                f'<?xml version="1.0" encoding="UTF-8"?>'
-                f'<w:document xmlns:w="{word}"><w:body>{body}</w:body></w:document>'
-            ).encode(),
-        }
+    made = {
+        "styles": _word_part("styles", styles + parts.get("styles", "")),
+        "document": _word_part("document", f"<w:body>{body}</w:body>"),
+        **{
+            name: _word_part("hdr" if name == "header" else name, parts[name])
+            for name in ("numbering", "footnotes", "endnotes", "header")
+            if name in parts
+        },
+    }
+    places = {"styles": 1, "numbering": 2, "footnotes": 3, "endnotes": 4, "header": 5}
+    files = {
+        "[Content_Types].xml": (
+            f'<?xml version="1.0"?><Types xmlns="{_PACKAGE}/content-types">'
+            f'<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+            '<Default Extension="xml" ContentType="application/xml"/><Override PartName="/word/document.xml" '
+            'ContentType="application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"/></Types>'
+        ),
+        "_rels/.rels": _relations(
+            {"rId1": ("officeDocument", "word/document.xml"), "rId2": ("core-properties", "core.xml")}
+        ),
+        "word/_rels/document.xml.rels": _relations(
+            {f"rId{places[name]}": (name, f"{name}.xml") for name in made if name in places}
+        ),
+        "core.xml": (
+            f'<cp:coreProperties xmlns:cp="{_PACKAGE}/metadata/core-properties" '
+            'xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:dcterms="http://purl.org/dc/terms/">'
+            f"{parts.get('core', '')}</cp:coreProperties>"
+        ),
+        **{f"word/{name}.xml": content for name, content in made.items()},
+    }
+    return zipped({name: content.encode() for name, content in files.items()})
+
+
+def _word_part(name: str, content: str) -> str:
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?><w:{name} xmlns:w="{_WORD}" xmlns:r="{_OFFICE}" '
+        'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006" '
+        'xmlns:wp="http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing" '
+        'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main" '
+        'xmlns:wps="http://schemas.microsoft.com/office/word/2010/wordprocessingShape">'
+        f"{content}</w:{name}>"
     )
+
+
+def _relations(targets: Mapping[str, tuple[str, str]]) -> str:
+    entries = "".join(
+        f'<Relationship Id="{name}" Type="{_OFFICE}/{kind}" Target="{target}"/>'
+        for name, (kind, target) in targets.items()
+    )
+    return f'<?xml version="1.0"?><Relationships xmlns="{_PACKAGE}/relationships">{entries}</Relationships>'
 
 
 def heading(level: int, text: str) -> str:

@@ -10,7 +10,7 @@ from tests.engines.formats.truth import Truth
 
 _ROW: Final = re.compile(r"^\|(.*)\|$")
 _RULE: Final = re.compile(r"^[|\s-]+$")
-_NUMBER: Final = re.compile(r"\[\d+\]")
+_NUMBER: Final = re.compile(r"\[\^?\d+\]")
 _ITEM: Final = re.compile(r"^( *)(-|\d+[.)]) (.*)$")
 
 
@@ -51,7 +51,7 @@ def sentences(found: Extracted, truth: Truth) -> float | None:
         at = text.find(sentence, place)
         if at >= 0:
             kept, place = kept + 1, at
-    return kept / len(truth.sentences)
+    return kept / len(truth.sentences) if truth.sentences else None
 
 
 def notes(found: Extracted, truth: Truth) -> float | None:
