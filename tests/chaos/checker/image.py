@@ -20,6 +20,7 @@ class Chunk:
     end: int
     page: int | None
     headings: list[str]
+    marks: list[str]
     vector: bytes
 
 
@@ -80,12 +81,12 @@ def _read_data(database: bytes, vectors: bytes) -> tuple[list[Document], bool]:
     ):
         found[number] = Document(path, sha256, text, json.loads(pages), [])
     numbers = []
-    for number, document, ordinal, start, end, page, headings in connection.execute(
-        'SELECT chunk, document, ordinal, start, "end", page, headings FROM chunks ORDER BY chunk'
+    for number, document, ordinal, start, end, page, headings, marks in connection.execute(
+        'SELECT chunk, document, ordinal, start, "end", page, headings, marks FROM chunks ORDER BY chunk'
     ):
         numbers.append(number)
         at = 64 + number * width
-        chunk = Chunk(ordinal, start, end, page, json.loads(headings), vectors[at : at + width])
+        chunk = Chunk(ordinal, start, end, page, json.loads(headings), json.loads(marks), vectors[at : at + width])
         found[document].chunks.append(chunk)
     connection.close()
     whole = magic == b"CRADLEVF" and len(vectors) == 64 + rows * width
@@ -101,7 +102,7 @@ def merkle_roots(documents: Iterable[Document]) -> dict[str, str]:
         for chunk in sorted(document.chunks, key=lambda one: one.ordinal):
             text = hashlib.sha256(document.text[chunk.start : chunk.end].encode()).digest()
             place = (chunk.ordinal, chunk.start, chunk.end, chunk.page, len(chunk.headings), *chunk.headings)
-            leaves["chunk"].append(_fields("chunk", *identity, *place, text))
+            leaves["chunk"].append(_fields("chunk", *identity, *place, text, *chunk.marks))
             leaves["embed"].append(_fields("embed", *identity, chunk.ordinal, chunk.vector))
     return {stage: _root(found).hex() for stage, found in leaves.items()}
 

@@ -194,6 +194,7 @@ def counters_fit_rows(found: Found) -> Answer:
         "open_work": len(opened),
         "done": sum(row["state"] == "done" for row in documents),
         "failed": sum(row["state"] == "failed" for row in documents),
+        "duplicates": sum(row["state"] == "duplicate" for row in documents),
         "total": sum(not row["archive"] for row in documents),
         "sources": sum(not row["member"] for row in documents),
     }
