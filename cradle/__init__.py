@@ -48,11 +48,14 @@ class Producer:
 
 
 def search(image: str, question: str, *, limit: int = 5, settings: "Settings | None" = None) -> list[dict[str, Any]]:
-    """The `limit` best passages, best first: `{document, page, start, end, score, text}`. Blocking.
+    """The `limit` best passages, best first: `{document, page, start, end, score, marks, also, names, folded, text}`.
+    Blocking.
 
     `image` is a customer, whose newest image under this home is asked, or a path to an OCI layout, a folder or a tar.
     `page` counts from 1 and is None where the format has no pages; `start` and `end` count code points of the
-    document's text. Raises CradleError `image.unknown` or `image.broken`.
+    document's text. `marks` warns of text that may be misread (`doubtful`) or that a reader of the document does not
+    see (`hidden`). `also` has other names of the document, some of its `names`; `folded` says how many other passages
+    nearly repeat this one. Raises CradleError `image.unknown` or `image.broken`.
     """
     from cradle.settings import load_settings
     from operations.search import search as ask

@@ -52,7 +52,8 @@ def _show(number: int, passage: dict[str, Any]) -> None:
         others = escape(", ".join(passage["also"])) + (f" and {more} more" if more else "")
         out.print(f"  [dim]the same file as {others}[/dim]")
     if passage["folded"]:
-        out.print(f"  [dim]nearly repeated {passage['folded']} times elsewhere[/dim]")
+        times = "once" if passage["folded"] == 1 else f"{passage['folded']} times"
+        out.print(f"  [dim]nearly repeated {times} elsewhere[/dim]")
     out.print(Padding(Text(_tidy(passage["text"])), (0, 2, 1, 2)))
 
 

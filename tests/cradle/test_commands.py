@@ -26,9 +26,10 @@ from infra.waits import WaitNote
 from operations.topics import wanted_topics
 from producers.producer import Submitted
 from schemas.errors import Retryable
-from tests.builders.corpus import library
+from tests.builders.corpus import book, library, marked
 from tests.operations.test_search import bake
 
+TOLD = {"document", "page", "start", "end", "score", "marks", "also", "names", "folded", "text"}
 NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
@@ -239,11 +240,20 @@ async def test_a_dry_run_tells_the_difference_and_changes_nothing(home: Path) ->
     assert (await asyncio.to_thread(shown, "topics", "apply", "--dry-run"))["changes"] == []
 
 
-def test_a_passage_has_six_fields(tmp_path: Path) -> None:
+def test_a_passage_has_ten_fields(tmp_path: Path) -> None:
     bake(tmp_path / "image", library())
     passages = shown("search", str(tmp_path / "image"), "notice in writing pump Urlaub", "--limit", "2")
     assert len(passages) == 2
-    assert all(one.keys() == {"document", "page", "start", "end", "score", "text"} for one in passages)
+    assert all(one.keys() == TOLD for one in passages)
+
+
+def test_a_passage_is_shown_with_its_marks_and_how_often_it_is_nearly_repeated(tmp_path: Path) -> None:
+    notice = "All statements are made to the best of our knowledge and without warranty."
+    one = marked(book("a.txt", f"{notice}\nPumps.\n{notice}"), {0: ("hidden",), 2: ("hidden",)})
+    bake(tmp_path / "image", [one], fold=True)
+    told = " ".join(CliRunner().invoke(app, ["search", str(tmp_path / "image"), "statements"]).stdout.split())
+    assert "Some of this text is hidden from whoever reads the document." in told
+    assert "nearly repeated once elsewhere" in told
 
 
 def test_run_all_asks_its_children_for_json_as_it_was_asked() -> None:

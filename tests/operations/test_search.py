@@ -20,8 +20,8 @@ from tests.builders.corpus import ABOUT, Book, book, in_order, library
 JOBS = [UUID(int=1), UUID(int=2)]
 
 
-def bake(into: Path, books: list[Book], about: object = ABOUT) -> Path:
-    build_image((one.baked() for one in books), about, None, into)  # type: ignore[arg-type]
+def bake(into: Path, books: list[Book], about: object = ABOUT, *, fold: bool = False) -> Path:
+    build_image((one.baked() for one in books), about, None, into, fold=fold)  # type: ignore[arg-type]
     return into
 
 
