@@ -279,8 +279,9 @@ class MemoryLedger:
 
     async def originals(self, job: UUID, contents: Sequence[str]) -> dict[str, frozenset[str]]:
         found: dict[str, set[str]] = {}
+        wanted = set(contents)
         for id_, document in self._jobs[job].documents.items() if job in self._jobs else ():
-            if document.content in contents and _is_original(document):
+            if document.content in wanted and _is_original(document):
                 found.setdefault(str(document.content), set()).add(id_)
         return {content: frozenset(documents) for content, documents in found.items()}
 

@@ -1224,6 +1224,20 @@ class TestDuplicates:
         await ledger.record("admit", [Outcome(event, job, None, documents=(met("b", content="d"),))], now=LATER)
         assert {row.id: row.state for row in await ledger.documents(job)}["b"] is DocumentState.DONE
 
+    async def test_a_refused_document_that_is_let_in_after_all_may_be_a_duplicate(self, ledger: Ledger) -> None:
+        job = await opened(ledger)
+        original, duplicate = self.PAIR
+        refused = met("b", state=DocumentState.FAILED, code="source.missing")
+        messages = await submit(ledger, job, original, refused, manifest=2)
+        await finish(ledger, job, messages)
+        event = uuid4()
+        await ledger.readmit(job, ["b"], event=event, now=LATER)
+        await ledger.record("admit", [Outcome(event, job, None, documents=(duplicate,))], now=LATER)
+        view = await ledger.job(job)
+        assert (view.state, view.generation, view.total) == (JobState.COMPLETE, 2, 2)
+        assert (view.done, view.failed, view.duplicates) == (1, 0, 1)
+        assert {row.id: row.same_as for row in await ledger.documents(job)} == {"a": None, "b": "a"}
+
     async def test_originals_are_what_is_worked_on(self, ledger: Ledger) -> None:
         job, other = await opened(ledger), await opened(ledger)
         messages = await submit(
