@@ -9,14 +9,16 @@ from engines.extraction.pdf.rows import RAISED
 
 _SMALLER: Final = 0.95
 """Than the text's type size."""
+_SMALL_DIGITS: Final = "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"
 _MARK: Final = re.compile(
-    rf"{RAISED}[(\[]?([0-9*\u2020\u2021]{{1,3}})[)\]]?{RAISED}\s*|([0-9]{{1,3}}|[*\u2020\u2021])\s+(?=\S)"
+    rf"{RAISED}[(\[]?(?P<raised>[0-9*\u2020\u2021]{{1,3}})[)\]]?{RAISED}\s*"
+    rf"|(?P<small>[{_SMALL_DIGITS}]{{1,3}})\s*"
+    r"|(?P<plain>[0-9]{1,3}|[*\u2020\u2021])(?:\s+(?=\S)|(?=[A-Z]))"
 )
-_RAISED: Final = re.compile(rf"{RAISED}([^{RAISED}]*){RAISED}")
+_RAISED: Final = re.compile(rf"{RAISED}([^{RAISED}]*){RAISED}|([{_SMALL_DIGITS}]+)")
+_SUPERSCRIPTS: Final = str.maketrans("0123456789+-()", f"{_SMALL_DIGITS}\u207a\u207b\u207d\u207e")
+_DIGITS: Final = str.maketrans(_SMALL_DIGITS, "0123456789")
 _UNIT: Final = re.compile(r"(?<![^\W\d_])(?:[^\W\d_]|[kcmd]m|1?0)\Z")
-_SUPERSCRIPTS: Final = str.maketrans(
-    "0123456789+-()", "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b\u207d\u207e"
-)
 
 
 def set_apart(page: Page, usual: float) -> None:
@@ -57,7 +59,7 @@ def _mark(note: Paragraph) -> str:
     if note.marker.strip("().[]").isdigit():
         return note.marker.strip("().[]")
     found = _MARK.match(note.text)
-    return (found[1] or found[2]) if found else ""
+    return (found["raised"] or found["small"] or found["plain"]).translate(_DIGITS) if found else ""
 
 
 class Marks:
@@ -71,10 +73,10 @@ class Marks:
         return _RAISED.sub(self._one, text).replace(RAISED, "")
 
     def _one(self, raised: re.Match[str]) -> str:
-        numbers = raised[1].strip("()[]").split(",")
+        numbers = (raised[1] or raised[2]).translate(_DIGITS).strip("()[]").split(",")
         if self._left.issuperset(numbers) and not _UNIT.search(
             raised.string[max(raised.start() - 8, 0) : raised.start()]
         ):
             self._left.difference_update(numbers)
             return "".join(f"[^{number}]" for number in numbers)
-        return raised[1].translate(_SUPERSCRIPTS)
+        return (raised[1] or raised[2]).translate(_SUPERSCRIPTS)

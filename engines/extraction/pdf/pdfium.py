@@ -6,6 +6,7 @@ passed as plain addresses, which makes a call twice as fast as with their types,
 
 import ctypes
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise, repeat
@@ -42,6 +43,7 @@ NONE: Final = -1
 _MAY_BE_RAISED: Final = re.compile(
     r"(?<=[^\W\d_])[0-9]{1,2}(?![0-9])|(?<=[^\W_][.,;:!?)\u201d])[0-9]{1,2}(?=\s|$)|(?<!\S)[0-9]{1,2}(?=[^\W\d_])"
 )
+_MOST_RAISED: Final = 2_000
 _LOCK: Final = RLock()
 _Address = ctypes.c_void_p
 _Int = ctypes.c_int
@@ -411,11 +413,12 @@ def _raised(text: int, codes: list[int], runs: list[Run]) -> frozenset[int]:
     """Digits that a font draws above the line, as for notes and exponents: which, only their ink tells."""
     shown = "".join(chr(code) if 0x20 <= code < 0x10000 else " " for code in codes)
     places = [place for found in _MAY_BE_RAISED.finditer(shown) for place in range(*found.span())]
-    run_of = {place: run for run in runs for place in places if run.start <= place < run.end} if places else {}
+    starts = [run.start for run in runs]
     ink = [ctypes.c_double() for _ in range(4)]
     raised: set[int] = set()
-    for place, run in run_of.items():
-        if run.across[0] > 0.9 and _ink_box(text, place, *map(ctypes.byref, ink)):
+    for place in places[:_MOST_RAISED]:
+        run = runs[max(bisect_right(starts, place) - 1, 0)]
+        if run.start <= place < run.end and run.across[0] > 0.9 and _ink_box(text, place, *map(ctypes.byref, ink)):
             bottom = ink[2].value
             if bottom > run.origin[1] + 0.2 * run.size:
                 raised.add(place)

@@ -80,7 +80,7 @@ def flowing(found: Sequence[Line]) -> str:
 
 def joint(text: str, following: str, *, broken: bool = False) -> str:
     """`text` with what stands between it and the text that goes on after it."""
-    if text.endswith("\u00ad"):
+    if text.endswith("\u00ad") or (text.endswith("/-") and following[:1].isalnum()):
         return text[:-1]
     if _HYPHENATED.search(text):
         if _SUSPENDED.match(following):

@@ -16,7 +16,7 @@ _FEWEST: Final = 3
 _LEVEL: Final = 4
 """Points: of one height."""
 _NUMBER: Final = re.compile(r"[0-9]+")
-_ROMAN: Final = re.compile(r"[ivxlc]+|[IVXLC]+")
+_ROMAN: Final = re.compile(r"^(?:[ivxlc]+|[IVXLC]+)\b|\b(?:[ivxlc]+|[IVXLC]+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,4 @@ def _masked(line: Line, number: int, offset: int) -> _Edge:
     text = line.text.strip()
     own = {str(number), str(number + offset)}
     masked = _NUMBER.sub(lambda found: "#" if found[0] in own else found[0], text)
-    if _ROMAN.fullmatch(text):
-        masked = "#"
-    return _Edge(line, masked, round(line.baseline / _LEVEL))
+    return _Edge(line, _ROMAN.sub("#", masked), round(line.baseline / _LEVEL))
