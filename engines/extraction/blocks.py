@@ -8,12 +8,15 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import attrgetter
 from typing import Final
 
 from engines.extraction import ExtractedHeading, ExtractedMark
 from engines.extraction.reading import SEPARATOR, Piece, clean
 
 _SPACES: Final = re.compile(r"[^\S\n]+")
+_SIMPLE: Final = re.compile(r"[!-~]+(?: [!-~]+)*")
 _AROUND_LINE_END: Final = re.compile(r" ?\n ?")
 _LONGEST_HEADING: Final = 500
 """Characters. What is longer and styled as a heading is a paragraph."""
@@ -149,14 +152,16 @@ def _lays_out(rows: Sequence[Sequence[Sequence[Block]]]) -> bool:
 
 def inline(runs: Runs) -> list[Run]:
     """The runs with single spaces, clean, none empty, neighbours unlike; no space at either end of the whole."""
+    if len(runs) == 1 and _SIMPLE.fullmatch(runs[0].text):
+        return [*runs]  # most are: this spares a large table most of its time
     joined: list[Run] = []
     last = "\n"
-    for run in runs:
+    for run in _together(runs):
         text = _AROUND_LINE_END.sub("\n", _SPACES.sub(" ", clean(run.text)))
         if last in " \n":
             text = text.lstrip(" ") if last == " " else text.lstrip()
         if text.startswith("\n") and last == " ":
-            joined[-1] = replace(joined[-1], text=joined[-1].text.rstrip(" "))
+            joined[-1] = Run(joined[-1].text.rstrip(" "), joined[-1].hidden)
         if not text:
             continue
         last = text[-1]
@@ -164,10 +169,16 @@ def inline(runs: Runs) -> list[Run]:
     while joined:
         text = joined[-1].text.rstrip()
         if text:
-            joined[-1] = replace(joined[-1], text=text)
+            joined[-1] = Run(text, joined[-1].hidden)
             break
         joined.pop()
     return [run for run in joined if run.text]
+
+
+def _together(runs: Runs) -> Iterator[Run]:
+    """Neighbours that are alike as one run: joining them one by one would copy a long text again and again."""
+    for is_hidden, alike in groupby(runs, key=attrgetter("hidden")):
+        yield Run("".join(run.text for run in alike), is_hidden)
 
 
 def _append(joined: list[Run], run: Run) -> None:
@@ -177,15 +188,15 @@ def _append(joined: list[Run], run: Run) -> None:
         before = joined.pop()
         text = unicodedata.normalize("NFC", before.text[-1:] + text)
         if before.text[:-1]:
-            joined.append(replace(before, text=before.text[:-1]))
+            joined.append(Run(before.text[:-1], before.hidden))
     if joined and joined[-1].hidden == run.hidden:
-        joined[-1] = replace(joined[-1], text=joined[-1].text + text)
+        joined[-1] = Run(joined[-1].text + text, run.hidden)
     else:
-        joined.append(replace(run, text=text))
+        joined.append(Run(text, run.hidden))
 
 
 def one_line(runs: Runs) -> list[Run]:
-    return inline([replace(run, text=run.text.replace("\n", " ")) for run in runs])
+    return inline([Run(run.text.replace("\n", " "), run.hidden) for run in runs])
 
 
 def text_of(runs: Runs) -> str:
@@ -211,7 +222,7 @@ def _cell(blocks: Sequence[Block]) -> list[Run]:
         for block in blocks
         if not isinstance(block, Note | Table)
     ]
-    return [replace(run, text=run.text.replace("|", "\\|")) for run in joined(parts)]
+    return [Run(run.text.replace("|", "\\|"), run.hidden) for run in joined(parts)]
 
 
 # -- writing ----------------------------------------------------------------------------------------------------------
@@ -270,7 +281,7 @@ class _Writer:
         else:
             self._begin()
         self._put(lead)
-        self._runs([replace(run, text=run.text.replace("\n", below)) for run in runs])
+        self._runs([Run(run.text.replace("\n", below), run.hidden) for run in runs])
         self._in_list = True
 
     def _table(self, table: Table) -> None:
@@ -290,13 +301,13 @@ class _Writer:
 
     def _verbatim(self, block: Verbatim) -> None:
         runs: list[Run] = []
-        for run in block.runs:
+        for run in _together(block.runs):
             if text := clean(run.text):
-                _append(runs, replace(run, text=text))
+                _append(runs, Run(text, run.hidden))
         if not text_of(runs).strip():
             return
-        runs[0] = replace(runs[0], text=runs[0].text.lstrip("\n"))
-        runs[-1] = replace(runs[-1], text=runs[-1].text.rstrip())
+        runs[0] = Run(runs[0].text.lstrip("\n"), runs[0].hidden)
+        runs[-1] = Run(runs[-1].text.rstrip(), runs[-1].hidden)
         whole = clean(text_of(runs))
         if len(runs) > 1 and whole != text_of(
             runs

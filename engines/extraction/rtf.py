@@ -266,10 +266,10 @@ class _Document:
         state = self._state
         if word in _TARGETS:
             self._enter(word)
-        elif word in _SETS:
-            self._state = _SETS[word](state, value)
         elif state.target in _TABLES:
             self._table_word(word, value)
+        elif word in _SETS:
+            self._state = _SETS[word](state, value)
         elif word in _TEXTS:
             self._add(_TEXTS[word])
         elif word in self._ACTIONS:

@@ -31,7 +31,8 @@ def _uncut(text: str) -> str:
     """Words that were cut at a line's end made whole."""
     if not _CUT_WORD.search(text):
         return text
-    from engines.extraction.pdf.hyphens import HYPHEN, Hyphens
+    from engines.extraction.pdf.hyphens import Hyphens
+    from engines.extraction.pdf.prose import HYPHEN
 
     return clean(Hyphens([text]).undone(_CUT_WORD.sub(HYPHEN, text)))
 

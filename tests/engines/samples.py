@@ -86,7 +86,7 @@ _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _PACKAGE = "http://schemas.openxmlformats.org/package/2006"
 
 
-def docx(body: str, *, parts: Mapping[str, str] = MappingProxyType({})) -> bytes:
+def docx(body: str, *, parts: Mapping[str, str] = MappingProxyType({}), background: str = "") -> bytes:
     """A Word file of this WordprocessingML body; see `heading` and `paragraph`.
 
     `parts`: what stands in `numbering`, `footnotes`, `endnotes`, `header` (rId5) and `core`, and more `styles`.
@@ -98,7 +98,7 @@ def docx(body: str, *, parts: Mapping[str, str] = MappingProxyType({})) -> bytes
     )
     made = {
         "styles": _word_part("styles", styles + parts.get("styles", "")),
-        "document": _word_part("document", f"<w:body>{body}</w:body>"),
+        "document": _word_part("document", f'<w:background w:color="{background or "auto"}"/><w:body>{body}</w:body>'),
         **{
             name: _word_part("hdr" if name == "header" else name, parts[name])
             for name in ("numbering", "footnotes", "endnotes", "header")

@@ -111,7 +111,7 @@ def prices() -> bytes:
         return f"<table:table-row{more}>{''.join(cells)}</table:table-row>"
 
     away = ' table:visibility="collapse"'
-    row_away, column_away, sheet_away, white = PRICES.hidden
+    row_away, _, sheet_away, white = PRICES.hidden
     head, *lines, _ = PRICES.tables[0]
     first = (
         row(cell(PRICES.sentences[0]))

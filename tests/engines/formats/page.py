@@ -23,9 +23,9 @@ A file's type is told by its content. Its name decides only between formats that
 `.html`). Each is read in a sandbox (docs/sandbox.md); macros, scripts and links are never followed, external entities
 never fetched, formulas never worked out.
 
-Headings keep their level, lists their numbers and depth, tables their rows and columns as Markdown. A footnote follows
-the paragraph that calls for it as `[1]`. A page's header and footer stand once, before and after the text. What a reader
-of the document does not see (white on white, type under two points, hidden text, rows, sheets and slides, what lies off
+Headings keep their level, lists their numbers and depth, tables their rows and columns as Markdown. A footnote
+follows the paragraph that calls for it as `[1]`. A page's header and footer stand once, before and after the text. What a
+reader of the document does not see (white on white, type under two points, hidden text, rows, sheets and slides, what lies off
 the page) is kept and marked `hidden` in its chunk. The language is told of each document by its first 20,000 characters.
 
 ## What is kept
@@ -48,14 +48,14 @@ LOST: Final = """
 | --- | --- |
 | all | pictures within documents, their alternative text, and what is written in them; typefaces and colours; links' \
 targets |
-| Word, OpenDocument text, RTF | comments; deleted text that is tracked; pages, which are made only when it is shown; \
-all but the last result of a field |
-| Excel, OpenDocument spreadsheet | comments; formulas, whose results are kept; colours by rule; thousands are not parted, \
-days are written as 2026-01-31 |
-| PowerPoint, OpenDocument presentation | animation; comments; where a shape without a place of its own lies. White \
-text over a picture or another shape is not called hidden |
-| HTML | navigation, forms, frames and what scripts would add; styles in files of their own. Selectors of more than one \
-element are not followed |
+| Word, OpenDocument text, RTF | comments; deleted text that is tracked; pages, which are made only \
+when it is shown; all but the last result of a field |
+| Excel, OpenDocument spreadsheet | comments; formulas, whose results are kept; colours by rule; thousands are not \
+parted, days are written as 2026-01-31 |
+| PowerPoint, OpenDocument presentation | animation; comments; where a shape without a place of its own lies. \
+White text over a picture or another shape is not called hidden |
+| HTML | navigation, forms, frames and what scripts would add; styles in files of their own. Selectors of more \
+than one element are not followed |
 | EPUB | its contents page; page numbers. LibreOffice writes neither headings nor lists into it: the scores above are its |
 | MSG | what only the RTF body has, where there is another; as mail, attachments are documents of their own |
 | JSON, XML data | nothing but the order of unlike things; names become labels, a list of things alike a table |
