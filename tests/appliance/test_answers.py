@@ -74,3 +74,13 @@ async def test_documents_of_one_path_are_never_lost_between_two_answers(tmp_path
                 listed += [one.sha256 for one in answer.documents]
                 after = answer.next
             assert listed == [one.document.sha256 for one in shelf]
+
+
+async def test_a_folded_passage_names_the_one_that_it_repeats(tmp_path: Path) -> None:
+    notice = "All statements are made to the best of our knowledge and without warranty."
+    write(tmp_path / "000", in_order([book("a.txt", notice), book("b.txt", f"Pumps.\n{notice}")]), fold=True)
+    nobody: Any = Hanging()
+    with open_layers(tmp_path) as library, closing(Answers(library, nobody, [])) as answers:
+        told = await answers.passages(wire.PassagesAsked(path="b.txt"))
+        place = {"document": "a.txt", "page": 1, "start": 0, "end": len(notice), "ordinal": 0}
+        assert [one.model_dump()["folded_into"] for one in told.passages] == [None, place]
