@@ -31,7 +31,7 @@ START_SECONDS: Final = 60.0
 IDLE_SECONDS: Final = 10.0
 """How long a child waits for its job's next document."""
 MOST_CALLS: Final = 200
-MOST_KEPT_BYTES: Final = 192 * MEBIBYTE
+MOST_KEPT_BYTES: Final = 128 * MEBIBYTE
 """Of resident memory after a call. A child with more is not lent again: the next document has its whole allowance."""
 ENVIRONMENT: Final = {
     "LANG": "C.UTF-8",
@@ -56,6 +56,14 @@ SETTLING: Final = (What.END, What.REFUSED)
 
 class Died(Exception):
     """The child hung up before it had answered."""
+
+
+class Full(Exception):
+    """Its memory did not suffice."""
+
+
+class Stumbled(Exception):
+    """The function raised something that it does not promise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,16 +181,16 @@ class Child:
         self._process = os.pidfd_open(birth.number) if hasattr(os, "pidfd_open") else None
         self._connection = connection
         self._limits = limits
-        self._calls = 0
+        self.calls = 0
         self._settled = True
 
     async def ask(self, call: Call) -> AsyncGenerator[Any, None]:
         """What the function answers. Raises Permanent, as the function did, or `document.costly` for a limit that the
-        parent holds; Died; Untrue, or ValueError, for what no child of ours sends."""
+        parent holds; Died, Full, Stumbled; Untrue for what no child of ours sends."""
         if len(call.data) > self._limits.memory_bytes // 2:
             raise self._limits.memory()
         kind = ANSWERS[call.function]
-        self._calls += 1
+        self.calls += 1
         self._settled = False
         spent = _cpu_seconds(self.birth.number) + self._limits.cpu_seconds
         _limit_cpu(self.birth.number, spent)
@@ -193,7 +201,7 @@ class Child:
             if what is What.END:
                 return
             if what is What.FULL:
-                raise self._limits.memory()
+                raise Full
             if what is not What.ITEM:
                 raise item
             if call.function == "pictures":
@@ -205,7 +213,7 @@ class Child:
         """Whether it may be lent again: it has answered, says nothing unasked, and holds little memory."""
         return (
             self._settled
-            and self._calls < MOST_CALLS
+            and self.calls < MOST_CALLS
             and self._is_silent()
             and _resident(self.birth.number) < MOST_KEPT_BYTES
         )
@@ -261,10 +269,6 @@ def _ending(what: What, plain: Any) -> Exception | None:
     if what is What.REFUSED:
         return wire.as_permanent(plain)
     return Stumbled() if what is What.STUMBLED else None
-
-
-class Stumbled(Exception):
-    """The function raised something that it does not promise."""
 
 
 async def _exactly(connection: socket.socket, size: int) -> bytearray:
@@ -330,13 +334,13 @@ class Children:
         self._background: set[asyncio.Task[Any]] = set()
 
     @asynccontextmanager
-    async def lend(self, job: UUID) -> AsyncIterator[Child]:
-        """A child of this job, used or new. Afterwards it is kept for the job's next document if it is fit, and ended
+    async def lend(self, job: UUID, *, new: bool = False) -> AsyncIterator[Child]:
+        """A child of this job, used or `new`. Afterwards it is kept for the job's next document if it is fit, and ended
         otherwise: also where the call was cancelled. Raises Retryable `sandbox.away`."""
         async with self._slots:
             self._lent += 1
             try:
-                child = self._taken(job) or await self._made(job)
+                child = (None if new else self._taken(job)) or await self._made(job)
                 try:
                     yield child
                 finally:

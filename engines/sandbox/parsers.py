@@ -8,7 +8,7 @@ from uuid import UUID
 
 from engines.extraction import Extracted, Member, PageImage, Probe
 from engines.extraction.reading import Reading
-from engines.sandbox.children import Child, Children, Died, Stumbled
+from engines.sandbox.children import Child, Children, Died, Full, Stumbled
 from engines.sandbox.limits import Limits
 from engines.sandbox.wire import Call, Untrue
 from schemas.errors import Permanent
@@ -18,6 +18,13 @@ UNKNOWN_TYPE: Final = "unknown"
 NEARLY: Final = 0.75
 """A child that had so much of its memory resident when it died is taken to have died of it: native code that gets no
 more often does not say so."""
+
+
+class Suspect(Exception):
+    """A child failed that had read other documents before."""
+
+    def __init__(self, cause: Permanent) -> None:
+        self.cause = cause
 
 
 class SandboxedParsers:
@@ -59,20 +66,43 @@ class SandboxedParsers:
         return found[0]
 
     async def _answers(self, job: UUID, call: Call, kind: str) -> AsyncGenerator[Any, None]:
-        async with self._children.lend(job) as child:
+        """What a used child died of may be an earlier document's doing: then this one is tried in a new child, unless
+        some of its answers were passed on already."""
+        passed_on = False
+        try:
+            async with aclosing(self._asked(job, call, kind)) as answers:
+                async for answer in answers:
+                    passed_on = True
+                    yield answer
+                return
+        except Suspect as suspect:
+            if passed_on:
+                raise suspect.cause from None
+        async with aclosing(self._asked(job, call, kind, new=True)) as answers:
+            async for answer in answers:
+                yield answer
+
+    async def _asked(self, job: UUID, call: Call, kind: str, *, new: bool = False) -> AsyncGenerator[Any, None]:
+        """Raises Suspect where the child was used before."""
+        async with self._children.lend(job, new=new) as child:
             try:
                 async with aclosing(child.ask(call)) as answers:
                     async for answer in answers:
                         yield answer
+                return
             except (Stumbled, Untrue):
-                raise Permanent("document.crash", kind=kind) from None
+                cause = Permanent("document.crash", kind=kind)
+            except Full:
+                cause = self._limits.memory()
             except Died:
-                raise await self._cause(child, kind) from None
+                cause = await self._cause(child, kind)
+            raise Suspect(cause) if child.calls > 1 else cause
 
     async def _cause(self, child: Child, kind: str) -> Permanent:
+        """Raises it at once where it is nobody else's doing."""
         fate = await self._children.fate(child)
         if fate.status == -signal.SIGXCPU:
-            return self._limits.cpu()
+            raise self._limits.cpu()
         if fate.status == -signal.SIGKILL or fate.peak_bytes >= NEARLY * self._limits.memory_bytes:
             return self._limits.memory()  # who is killed was killed for the machine's memory
         return Permanent("document.crash", kind=kind)

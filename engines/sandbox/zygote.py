@@ -16,9 +16,10 @@ import struct
 import sys
 from contextlib import suppress
 from importlib import import_module
+from pkgutil import walk_packages
 from typing import Final
 
-from engines.extraction import CONTAINERS, READERS
+from engines import extraction
 from engines.sandbox import guards
 from engines.sandbox.child import FUNCTIONS, Functions, live
 from engines.sandbox.limits import Limits
@@ -29,8 +30,12 @@ FORKED: Final = struct.Struct("<q")
 BURIED: Final = struct.Struct("<iq")
 """How it ended, as `os.waitstatus_to_exitcode` says it, and the most memory it had resident, in KiB."""
 FORK, BURY, READY = b"F", b"B", b"R"
-LIBRARIES: Final = ("kreuzberg", "lxml.etree", "pypdfium2", "PIL.Image")
-"""What readers import late."""
+LIBRARIES: Final = (
+    "kreuzberg", "lxml.etree", "olefile", "pypdfium2",
+    *(f"PIL.{name}ImagePlugin" for name in ("Bmp", "Gif", "Jpeg", "Png", "Tiff", "WebP")),
+    "encodings.cp437", "encodings.cp1252", "encodings.latin_1", "encodings.utf_16", "encodings.utf_16_le",
+)  # fmt: skip
+"""What readers import late. What is missing here, a child may still import: it reads code, and nothing else."""
 
 
 def main(handle: int, limits: Limits, functions: Functions = FUNCTIONS) -> None:
@@ -52,9 +57,10 @@ def main(handle: int, limits: Limits, functions: Functions = FUNCTIONS) -> None:
 
 
 def prepare() -> None:
-    """Imports what parsers import, so that no child has to, and leaves it alone in memory."""
-    readers = {name.partition(":")[0] for name in (*READERS.values(), *CONTAINERS.values())}
-    for name in sorted({*readers, "engines.extraction.probing", *LIBRARIES}):
+    """Imports what parsers import, so that no child has to, and leaves it alone in memory. Uses none of it: a library
+    that started a thread could not be forked."""
+    readers = [module.name for module in walk_packages(extraction.__path__, f"{extraction.__name__}.")]
+    for name in (*readers, *LIBRARIES):
         with suppress(ImportError):  # the child that needs it says so
             import_module(name)
     gc.collect()

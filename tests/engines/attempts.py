@@ -368,11 +368,22 @@ def lie_later(_: str) -> str:
     return "honest"
 
 
+WAITING: list[str] = []
+
+
+def lie_in_wait(_: str) -> str:
+    """Harms the next document of its child, and not itself."""
+    WAITING.append("lie")
+    return "honest"
+
+
 # -- the functions of the port ----------------------------------------------------------------------------------------
 
 
 def extract(data: bytes, media_type: str) -> Iterator[Extracted]:
-    attempts = ATTEMPTS | {"lie": lie, "lie_later": lie_later}
+    if WAITING:
+        os.abort()
+    attempts = ATTEMPTS | {"lie": lie, "lie_later": lie_later, "lie_in_wait": lie_in_wait}
     yield Extracted(attempts[data.decode()](media_type))
 
 
