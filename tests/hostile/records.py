@@ -22,12 +22,14 @@ from schemas.messages import (
     ChunksMade,
     Document,
     DocumentAdmitted,
+    DocumentRecognised,
     DocumentReference,
     DocumentsSubmitted,
     EmbeddingsMade,
     JobCompleted,
     Manifest,
     Message,
+    RecognisedPage,
     Vectors,
 )
 from schemas.topology import Topology
@@ -96,6 +98,9 @@ def message_of(type_: str, chance: random.Random) -> Message:
             customer="acme", reference=name, documents=(reference,), manifest=Manifest(documents=1)
         ),
         DocumentAdmitted.TYPE: lambda: DocumentAdmitted(document=document, object=f"raw/{name}"),
+        DocumentRecognised.TYPE: lambda: DocumentRecognised(
+            document=document, pages=(RecognisedPage(number=1, text=text, confidence=0.9),)
+        ),
         ChunksMade.TYPE: lambda: chunks,
         EmbeddingsMade.TYPE: lambda: EmbeddingsMade(chunks=chunks, vectors=vectors),
         JobCompleted.TYPE: lambda: JobCompleted(customer="acme", generation=1),

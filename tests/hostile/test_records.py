@@ -62,7 +62,11 @@ async def runtime(tmp_path: Path, postgres_url: str) -> AsyncIterator[Runtime]:
 
 async def open_a_job(runtime: Runtime) -> tuple[UUID, bytes]:
     await add_customer("acme", store=runtime.ports.parameters, window=100_000)
-    await add_parameters("acme", {"embedding_config": {"model": "fake"}}, store=runtime.ports.parameters)
+    await add_parameters(
+        "acme",
+        {"embedding_config": {"model": "fake"}, "vision_config": {"engine": "fake"}},
+        store=runtime.ports.parameters,
+    )
     opened = await open_job(
         "acme",
         "hostile",
