@@ -15,7 +15,19 @@ from rich.table import Table
 from benchmarks.services import Missing
 from benchmarks.table import Row
 
-NAMES: Final = ("codec", "sandbox", "chunker", "embed", "hop", "safety", "bake", "update", "appliance")
+NAMES: Final = (
+    "codec",
+    "sandbox",
+    "chunker",
+    "embed",
+    "deterministic",
+    "ocr",
+    "hop",
+    "safety",
+    "bake",
+    "update",
+    "appliance",
+)
 PAGE: Final = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD: Final = """\
 # Benchmarks

@@ -19,9 +19,9 @@ from engines.tokenizer import load_tokenizer
 from schemas.parameters import EmbeddingConfig
 
 ROUNDS = 3
-TEXTS = 96
+TEXTS = 48
 MAX_TOKENS = 256
-BAR = 0.5
+BAR = 0.8
 
 
 def run() -> list[Row]:

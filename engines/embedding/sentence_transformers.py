@@ -142,8 +142,10 @@ def load(config: EmbeddingConfig) -> SentenceTransformersEngine:
     try:
         import torch
         from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
     except ImportError:
         raise Permanent("engine.missing", name=NAME, what="torch and sentence-transformers") from None
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     found = find_model(config)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     # trust_remote_code stays off: a model is data, never a program
