@@ -1,7 +1,6 @@
 """The child's end: reads calls from its socket, runs the parser, answers. It ends when its parent hangs up."""
 
 import os
-import signal
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
@@ -86,5 +85,3 @@ def _keep_only(connection: socket.socket) -> None:
         os.dup2(nowhere, standard)
     os.closerange(3, handle)
     os.closerange(handle + 1, os.sysconf("SC_OPEN_MAX"))
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)

@@ -42,7 +42,8 @@ def main(handle: int, limits: Limits, functions: Functions = FUNCTIONS) -> None:
     """Serves the worker at the other end of `handle`, an inherited socket, until it hangs up. Children run those
     `functions`."""
     control = socket.socket(fileno=handle)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's interrupt is the worker's to handle
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to all: the worker finishes what it has, and hangs up
+        signal.signal(number, signal.SIG_IGN)
     guards.hide_network()
     control.sendall(READY)
     while True:

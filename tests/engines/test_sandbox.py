@@ -471,6 +471,14 @@ async def test_the_zygote_has_one_thread() -> None:
         await lent.close()
 
 
+async def test_they_outlive_what_asks_their_worker_to_stop(attacked: Attacked) -> None:
+    own = await attacked.attempt("own_number")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        for process in (attacked.zygote(), *attacked.living()):
+            process.send_signal(number)
+    assert await attacked.attempt("own_number") == own
+
+
 async def test_a_killed_zygote_blames_no_document_and_comes_again() -> None:
     sandbox = Attacked()
     try:
