@@ -25,6 +25,7 @@ _SPOILT: Final = 0.25
 _ALIKE: Final = 0.65
 """Cosine of a page's letter frequencies with those of European languages. English, German, Finnish, Polish, Turkish
 lie above 0.85, a shifted alphabet near 0.5, random letters at 0.75 with few of them, so it is asked of many only."""
+_VARIED: Final = 12
 _LATIN_SHARE: Final = 0.8
 _USUAL: Final = {
     "a": 8.2, "b": 1.6, "c": 2.9, "d": 4.4, "e": 13.6, "f": 1.9, "g": 2.2, "h": 4.6, "i": 7.3, "j": 0.5, "k": 1.5,
@@ -83,6 +84,8 @@ def _is_noise(text: str) -> bool:
     latin = sum(count for letter, count in found.items() if letter in _USUAL)
     if latin < 0.5 * words or latin < _LATIN_SHARE * found.total():
         return False  # figures, or another script
+    if sum(found[letter] > 0 for letter in _USUAL) < _VARIED:
+        return False  # one word again and again
     along = sum(found[letter] * share for letter, share in _USUAL.items())
     own = sqrt(sum(found[letter] ** 2 for letter in _USUAL))
     usual = sqrt(sum(share**2 for share in _USUAL.values()))

@@ -21,6 +21,7 @@ _CLEAR: Final = 1.4
 """Of the usual type size: the narrowest space between columns of few lines."""
 _MOST_ITEMS: Final = 4_000
 """Beyond that it is a drawing's labels, and columns are not looked for."""
+_MOST_EDGES: Final = 40
 _DEEPEST: Final = 12
 
 
@@ -46,7 +47,8 @@ def in_order(items: Sequence[Item], depth: int = 0) -> list[list[Item]]:
 
 def _best_split(items: Sequence[Item]) -> _Split | None:
     em = _usual_size(items)
-    splits = (split for left in _edges(items, em) for split in _splits(items, left, em))
+    ordered = sorted(items, key=lambda item: (item.top + item.bottom, item.left))
+    splits = (split for left in _edges(items, em) for split in _splits(ordered, left, em))
     return max(splits, key=attrgetter("weight"), default=None)
 
 
@@ -65,15 +67,15 @@ def _edges(items: Sequence[Item], em: float) -> list[float]:
             key = round(item.left / 3)
             edges[key] += 1
             lowest[key] = min(lowest.get(key, item.left), item.left)
-    common = [key for key, count in edges.items() if count + edges[key - 1] + edges[key + 1] >= 2]
-    return sorted(lowest[key] for key in common)
+    weights = {key: edges[key - 1] + edges[key] + edges[key + 1] for key in sorted(edges)}
+    common = sorted((key for key, weight in weights.items() if weight >= 2), key=lambda key: -weights[key])
+    return sorted(lowest[key] for key in common[:_MOST_EDGES])
 
 
-def _splits(items: Sequence[Item], edge: float, em: float) -> list[_Split]:
+def _splits(ordered: Sequence[Item], edge: float, em: float) -> list[_Split]:
     """The zones in which nothing crosses the space before `edge`, and text stands on both sides of it."""
     start, end = edge - _GUTTER * em, edge - 0.2
     found: list[_Split] = []
-    ordered = sorted(items, key=lambda item: (item.top + item.bottom, item.left))
     first = 0
     for number in range(len(ordered) + 1):
         crosses = number == len(ordered) or (ordered[number].left < end and ordered[number].right > start)

@@ -27,7 +27,8 @@ _KIND: Final = in_words("application/pdf")
 MOST_PIXELS: Final = 26_000_000
 """Of a drawn page: A3 at 360 dpi, 78 MB. A larger one is drawn at fewer dots per inch."""
 _LONGEST_SIDE: Final = 12_000
-MOST_CHARACTERS: Final = 400_000
+MOST_PAGES: Final = 20_000
+MOST_CHARACTERS: Final = 150_000
 """Of a page; a dense one has 10,000."""
 MOST_OBJECTS: Final = 300_000
 """Of a page: text, lines, pictures."""
@@ -130,9 +131,9 @@ class Document:
                 locked = _last_error() in (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY)
                 raise Permanent("document.encrypted", kind="a PDF") if locked else _broken()
             self.pages = _count_pages(self._handle)
-            if self.pages <= 0:
+            if not 0 < self.pages <= MOST_PAGES:
                 self.close()
-                raise _broken()
+                raise Permanent("document.costly", limit=f"{MOST_PAGES} pages") if self.pages > 0 else _broken()
         self._fonts: dict[int, tuple[bool, bool]] = {}
 
     def __enter__(self) -> Self:

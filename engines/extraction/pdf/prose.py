@@ -20,6 +20,7 @@ _BULLET: Final = re.compile(
 _NUMBER: Final = re.compile(
     r"(?:\(?(?:[0-9]{1,3}|[a-z]|[ivx]{1,5})[.)]|\[[0-9]{1,3}\]|[0-9]{1,2}(?:\.[0-9]{1,3})+\.?)\s+(?=\S)"
 )
+_NUMBERED: Final = re.compile(r"([0-9]{1,3})\s")
 _ENDS: Final = re.compile(r"[.!?:;\u2026]['\"\u201d\u201c\u2019\u00bb\u00ab)\]]{0,3}$")
 _HYPHENATED: Final = re.compile(r"[^\W\d_][-\u00ad]$")
 _JOINED: Final = re.compile(r"\w[-/]$")
@@ -168,6 +169,8 @@ class _Paragraphs:
             return not (near and _HYPHENATED.search(last.text))
         if self._is_apart(row) or line.text.startswith(lines.RAISED):
             return True  # a footnote's mark: in a sentence it would follow a word
+        if _NUMBERED.match(line.text) and _follows(paragraph.lines[0].text, line.text):
+            return True
         finished = ends(last.text) and self._has_room(last, row)
         outside = row.left <= self._text_left - 0.5 * row.size
         if marked and (outside or ends(last.text) or self._has_room(last, row)):
@@ -199,6 +202,12 @@ class _Paragraphs:
             return False
         fixed = sum(word.run.fixed for word in row.words) * 2 > len(row.words)
         return fixed or not continues(line.text)
+
+
+def _follows(text: str, following: str) -> bool:
+    """Do they begin with numbers, the second with the next? Notes do, and so do rows of a list."""
+    first, second = _NUMBERED.match(text), _NUMBERED.match(following)
+    return first is not None and second is not None and int(second[1]) == int(first[1]) + 1
 
 
 def _pitches(found: Sequence[Row]) -> dict[int, float]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from engines.extraction.pdf.page import Page
+from engines.extraction.pdf.page import Block, Page
 from engines.extraction.pdf.prose import Line, Paragraph
 
 _EDGE_ROWS: Final = 3
@@ -41,11 +41,17 @@ def without_running_lines(pages: Sequence[Page]) -> None:
     running = {
         id(edge.line) for found in masked.values() for edge in found if _comes_again(edge, counts, texts, len(pages))
     }
+    if all(_runs(block, running) for page in pages for block in page.blocks):
+        return  # there is nothing else
     for page in pages:
         for block in page.blocks:
             if isinstance(block, Paragraph):
                 block.lines = [line for line in block.lines if id(line) not in running]
         page.blocks = [block for block in page.blocks if not isinstance(block, Paragraph) or block.lines]
+
+
+def _runs(block: Block, running: set[int]) -> bool:
+    return isinstance(block, Paragraph) and all(id(line) in running for line in block.lines)
 
 
 def _comes_again(edge: _Edge, counts: Counter[tuple[str, int]], texts: Counter[str], pages: int) -> bool:

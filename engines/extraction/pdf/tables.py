@@ -20,6 +20,9 @@ _NEAR: Final = 3.0
 """Points: rules nearer than this are one, or touch."""
 _SHORTEST: Final = 8.0
 _MOST_RULES: Final = 600
+_LONG_RUN: Final = 60
+"""Rows that share columns and are no table: it is not asked again whether fewer of them are."""
+_MOST_CROSSINGS: Final = 2_000_000
 _MOST_CELLS: Final = 20_000
 
 
@@ -156,6 +159,8 @@ def _grid(group: _Lines, words: Sequence[Word], joined: Joined) -> tuple[Table, 
 def _crossed(group: _Lines, inside: dict[tuple[int, int], list[Word]]) -> bool:
     """Rules that run through words are a drawing's."""
     found = [word for cell in inside.values() for word in cell]
+    if len(found) * len(group.down) > _MOST_CROSSINGS:
+        return True
     hit = sum(
         any(
             word.left + 1.5 < x < word.right - 1.5 and top < (word.top + word.bottom) / 2 < bottom
@@ -285,8 +290,9 @@ def unruled(found: Sequence[Row], joined: Joined) -> list[Row | Table]:
             made.append(_table(found[number:end], columns, joined))
             number = end
         else:
-            made.append(found[number])
-            number += 1
+            next_number = end if end - number > _LONG_RUN else number + 1
+            made += found[number:next_number]
+            number = next_number
     return made
 
 
@@ -305,7 +311,7 @@ def _run(found: Sequence[Row], start: int) -> tuple[int, list[tuple[float, float
                 break
             end += 1
             continue
-        wider = _columns(found[start : end + 1])
+        wider = _union([*columns, *((piece.left, piece.right) for piece in row.pieces)])
         if len(wider) < 2 or len(wider) < len(columns) - 1:
             break
         columns = wider
@@ -313,7 +319,7 @@ def _run(found: Sequence[Row], start: int) -> tuple[int, list[tuple[float, float
     while end > start and len(found[end - 1].pieces) == 1:
         end -= 1
     if full < (3 if len(columns) == 2 else 2) or not _is_table(found[start:end], columns):
-        return start, []
+        return end, []
     return end, columns
 
 
@@ -342,9 +348,12 @@ def is_marker(text: str) -> bool:
 
 def _columns(found: Sequence[Row]) -> list[tuple[float, float]]:
     """Where the rows' pieces stand, once those that stand above each other are one."""
-    spans = sorted((piece.left, piece.right) for row in found if len(row.pieces) > 1 for piece in row.pieces)
+    return _union((piece.left, piece.right) for row in found if len(row.pieces) > 1 for piece in row.pieces)
+
+
+def _union(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     columns: list[tuple[float, float]] = []
-    for left, right in spans:
+    for left, right in sorted(spans):
         if columns and left < columns[-1][1] + 2:
             columns[-1] = (columns[-1][0], max(columns[-1][1], right))
         else:

@@ -171,6 +171,8 @@ class _Placed:
     baseline: Floats
     run: Integers
     turn: Integers
+    look: Integers
+    """A number for each color and opacity."""
     after_space: Flags
     after_gap: Flags
     """After white space that PDFium made up."""
@@ -191,6 +193,8 @@ def _placed(content: Content) -> _Placed | None:
         return None
     frames = [_frame(content, one) for one in content.runs]
     columns = [np.array(column) for column in zip(*frames, strict=True)]
+    looks: dict[object, int] = {}
+    look = np.array([looks.setdefault((one.color, one.opacity, one.invisible), len(looks)) for one in content.runs])
     turn, size, baseline, first, second, sign, start = (column[run[kept]] for column in columns)
     boxes = content.boxes[kept]
     drawn_raised = np.isin(kept, list(content.raised))
@@ -206,6 +210,7 @@ def _placed(content: Content) -> _Placed | None:
         baseline,
         run[kept],
         turn,
+        look[run[kept]],
         _stepped(spaces, kept),
         _stepped(run < 0, kept),
         (codes >= _FIRST_FROM_RIGHT) & (codes <= _LAST_FROM_RIGHT),
@@ -249,7 +254,8 @@ def _begin_words(placed: _Placed) -> Flags:
     behind = placed.left[:-1] - placed.right[1:]
     gap = np.where(placed.from_right[1:] & (behind > -_OVERLAP * size), behind, ahead)
     level = np.abs(placed.baseline[1:] - placed.baseline[:-1]) <= _LEVEL * size
-    touch = (gap > -_OVERLAP * size) & (gap < apart) & level & (turn[1:] == turn[:-1]) & ~placed.after_space[1:]
+    alike = (turn[1:] == turn[:-1]) & (placed.look[1:] == placed.look[:-1])
+    touch = (gap > -_OVERLAP * size) & (gap < apart) & level & alike & ~placed.after_space[1:]
     return np.concatenate(([True], ~touch))
 
 
