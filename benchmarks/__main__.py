@@ -27,6 +27,7 @@ NAMES: Final = (
     "bake",
     "update",
     "appliance",
+    "http",
 )
 PAGE: Final = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD: Final = """\

@@ -409,9 +409,7 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
         family=Family.USAGE,
     ),
     "request.road": ErrorKind("There is no such road.", "/openapi.json lists those there are.", family=Family.USAGE),
-    "request.method": ErrorKind(
-        "This road is not taken so.", "/openapi.json tells how it is.", family=Family.USAGE
-    ),
+    "request.method": ErrorKind("This road is not taken so.", "/openapi.json tells how it is.", family=Family.USAGE),
     "request.unread": ErrorKind("The request did not arrive whole.", "Send it again.", family=Family.USAGE),
     "service.full": ErrorKind(
         "As much is waiting already as may.", "Send it again in {seconds} s.", family=Family.RETRYABLE
@@ -432,6 +430,11 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
     ),
     "service.failed": ErrorKind(
         "The service failed ({kind}).", "Its log says where; report it.", family=Family.RETRYABLE
+    ),
+    "service.address": ErrorKind(
+        "It cannot answer on port {port} of {host}.",
+        "Another program may have that port: choose one with --port.",
+        family=Family.USAGE,
     ),
     "service.open": ErrorKind(
         "Without a token it would answer anybody who reaches {host}.",

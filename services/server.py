@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 
 from appliance.connections import PromptConnection
 from appliance.guard import Guard
+from schemas.errors import CradleError
 from services.guard import TokenRequired
 from services.intake import Intake
 from services.problems import RESPONSES, tell_problems
@@ -65,11 +66,17 @@ def build_app(
 
 
 async def run(app: FastAPI, host: str, port: int, *, drain_seconds: float) -> None:
-    """Serves until it is told to stop, and returns once the answers in hand are given, or after `drain_seconds`."""
+    """Serves until it is told to stop, and returns once the answers in hand are given, or after `drain_seconds`.
+
+    Raises CradleError `service.address`.
+    """
     # uvicorn raises the signal again once it has stopped: what is open here must still be closed
     for one in (signal.SIGTERM, signal.SIGINT):
         signal.signal(one, signal.SIG_IGN)
-    await uvicorn.Server(configured(app, host, port, drain_seconds=drain_seconds)).serve()
+    try:
+        await uvicorn.Server(configured(app, host, port, drain_seconds=drain_seconds)).serve()
+    except SystemExit:
+        raise CradleError("service.address", host=host or "any address", port=port) from None
 
 
 def configured(app: FastAPI, host: str, port: int, *, drain_seconds: float) -> uvicorn.Config:

@@ -29,6 +29,7 @@ WRONG_USE_CODES: Final = (
     "letter.unknown",
     "letter.choice",
     "letter.readable",
+    "service.open",
     "stage.unknown",
     "offsets.",
     "image.unknown",

@@ -12,7 +12,7 @@ from services.intake import MIB
 from services.server import Door, build_app
 from services.vision.files import read_files
 from services.vision.service import VisionService
-from services.vision.wire import FilesAsked, HealthAnswered, InfoAnswered, PageAnswered, as_line, as_sse
+from services.vision.wire import Event, FilesAsked, HealthAnswered, InfoAnswered, as_line, as_sse
 
 PORT: Final = 8002
 MOST_REQUESTS: Final = 16
@@ -35,14 +35,19 @@ BODY: Final[dict[str, Any]] = {
 }
 ANSWER: Final[dict[int | str, dict[str, Any]]] = {
     200: {
+        "model": Event,
         "description": "An event a line: `page` for each page in order, `error` for a page or file that cannot be read,"
         " and `end`. With `Accept: text/event-stream` as server-sent events.",
         "content": {
-            "application/x-ndjson": {"schema": PageAnswered.model_json_schema()},
             SSE: {"schema": {"type": "string"}},
         },
     }
 }
+
+
+class Lines(StreamingResponse):
+    media_type = "application/x-ndjson"
+
 
 Patience = Annotated[
     float | None,
@@ -81,7 +86,7 @@ def vision_app(service: VisionService, door: Door) -> FastAPI:
     @app.post(
         "/vision",
         summary="The text of pictures and PDFs, page by page",
-        response_class=StreamingResponse,
+        response_class=Lines,
         responses=ANSWER,
         openapi_extra={"requestBody": BODY},
     )
@@ -90,7 +95,7 @@ def vision_app(service: VisionService, door: Door) -> FastAPI:
         as_events = SSE in request.headers.get("accept", "")
         return StreamingResponse(
             _written(service, files, patience, as_events=as_events),
-            media_type=SSE if as_events else "application/x-ndjson",
+            media_type=SSE if as_events else Lines.media_type,
             headers=HEADERS,
         )
 

@@ -5,15 +5,18 @@ and their names not at all.
 import base64
 import binascii
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartCallbacks, MultipartParser, parse_options_header
+from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from schemas.errors import Permanent
 from services.vision.wire import MOST_FILES, FilesAsked
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 KNOWN: Final = "multipart/form-data, application/json, application/pdf or image/*"
 
@@ -53,7 +56,7 @@ class _Parts:
         self.found: list[bytearray] = []
         self.whole = False
 
-    def callbacks(self) -> MultipartCallbacks:
+    def callbacks(self) -> "MultipartCallbacks":
         return {"on_part_begin": self._begin, "on_part_data": self._add, "on_end": self._end}
 
     def _begin(self) -> None:

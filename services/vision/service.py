@@ -11,8 +11,8 @@ from uuid import uuid4
 from engines.extraction import PageImage
 from engines.extraction.parsers import Parsers
 from engines.extraction.reading import Piece
-from engines.vision import PageText, VisionEngine, identify, load_engine
-from schemas.errors import CradleError
+from engines.vision import ADAPTERS, NONE, PageText, VisionEngine, identify, load_engine
+from schemas.errors import CradleError, Permanent
 from schemas.parameters import VisionConfig
 from services.batching import Batcher, Limits
 from services.health import Health
@@ -51,6 +51,8 @@ class VisionService:
 
         Raises Permanent `engine.*` where the engine does not exist.
         """
+        if config.engine == NONE:
+            raise Permanent("engine.unknown", port="vision", name=NONE, known=", ".join(ADAPTERS))
         self.identity = identify(config)
         self.config = config
         self._parsers = parsers

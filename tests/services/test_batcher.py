@@ -68,7 +68,7 @@ async def test_items_of_many_callers_share_batches() -> None:
     async with Batcher[int, int](engine, LIMITS) as batcher:
         await asyncio.gather(*(submitted(batcher, number) for number in range(64)))
     assert len(engine.batches) == 8
-    assert sorted(sum(engine.batches, [])) == [*range(64)]
+    assert sorted(item for batch in engine.batches for item in batch) == [*range(64)]
 
 
 async def test_an_engine_s_own_error_is_put_down_to_no_item() -> None:
@@ -133,8 +133,10 @@ async def test_who_finds_no_room_is_told_when_to_come_back() -> None:
         await measured
         engine.free.clear()
         engine.begun.clear()
-        waiting = [asyncio.create_task(submitted(batcher, *range(4))) for _ in range(3)]
+        waiting = [asyncio.create_task(submitted(batcher, *range(4)))]
         await engine.begun.wait()
+        waiting += [asyncio.create_task(submitted(batcher, *range(4))) for _ in range(2)]
+        await asyncio.sleep(0)
         with pytest.raises(Full) as full:
             await submitted(batcher, 1)
         assert full.value.seconds == 24  # twelve items wait or are in hand
