@@ -23,6 +23,14 @@ _TEXT_ENCODINGS: Final = re.compile(r"utf|iso8859|cp\d|koi8|mac|euc|iso2022|big5
 _ASCII: Final = bytes(range(128))
 _GERMAN: Final = "ÄÖÜäöüßé§°€„“‚‘’–…•".encode("cp1252")  # noqa: RUF001
 """Letters and signs of German that Windows-1252 has. Other encodings have others there, and rarely these alone."""
+_ZEROS: Final = (
+    ("utf-32-le", (0, 0.01, 0.9, 0.9)),
+    ("utf-32-be", (0.9, 0.9, 0.01, 0)),
+    ("utf-16-le", (0, 0.5, 0, 0.5)),
+    ("utf-16-be", (0.5, 0, 0.5, 0)),
+)
+"""How many of every first, second, third and fourth byte are zero at least; 0: few are."""
+_FEW: Final = 0.3
 _JAPANESE_SWITCH: Final = re.compile(rb"\x1b\$[@B]")
 _CONTROL: Final = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f]")
 
@@ -73,13 +81,8 @@ def _wide(data: bytes) -> str | None:
     if len(sample) < 4 or not _CONTROL.search(sample):
         return None
     zeros = [sample[place::4].count(0) * 4 / len(sample) for place in range(4)]
-    for encoding, pattern in (
-        ("utf-32-le", (0, 0.9, 0.9, 0.9)),
-        ("utf-32-be", (0.9, 0.9, 0.9, 0)),
-        ("utf-16-le", (0, 0.5, 0, 0.5)),
-        ("utf-16-be", (0.5, 0, 0.5, 0)),
-    ):
-        if all(part >= least if least else part < 0.3 for part, least in zip(zeros, pattern, strict=True)):
+    for encoding, least in _ZEROS:
+        if all(part >= wanted if wanted else part < _FEW for part, wanted in zip(zeros, least, strict=True)):
             return encoding
     return None
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.header import Header
+from email.utils import format_datetime
 from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import quote
@@ -208,10 +209,15 @@ def as_mail(message: _Storage, depth: int) -> bytes:
         data = as_mail(inner, depth + 1) if inner else part.stream(_CONTENT_STREAM)
         if data is not None:
             body.append(_part("application/octet-stream", data, part.name(number)))
-    lines = [
-        f"{name}: {Header(' '.join(value.split()), 'utf-8').encode()}" for name, value in message.header() if value
-    ]
+    header = dict(message.header())
+    if moment := message.moment():
+        header["Date"] = format_datetime(moment)
+    lines = [f"{name}: {_encoded(' '.join(value.split()))}" for name, value in header.items() if value]
     return "\r\n".join(lines).encode() + b"\r\nMIME-Version: 1.0\r\n" + _joined("mixed", body)
+
+
+def _encoded(value: str) -> str:
+    return value if value.isascii() else Header(value, "utf-8").encode()
 
 
 def _part(kind: str, data: bytes, name: str) -> bytes:

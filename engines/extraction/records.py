@@ -155,21 +155,19 @@ class _Entities:
 
 def _is_prose(root: Element) -> bool:
     """Whether words stand beside elements anywhere: then it is a text, else data."""
-    for element in root.iter():
-        if len(element) and local(element) and any(word.strip() for word in [element.text or "", *_tails(element)]):
-            return True
-    return False
+    return any(local(element) and any(map(local, element)) and _has_words(element) for element in root.iter())
 
 
-def _tails(element: Element) -> Iterator[str]:
-    return (one.tail or "" for one in element)
+def _has_words(element: Element) -> bool:
+    """Beside its children."""
+    return any(words and words.strip() for words in [element.text, *(one.tail for one in element)])
 
 
 def _is_leaf(element: Element) -> bool:
     """Whether it is a text, with or without words marked up in it."""
     if not any(local(one) for one in element):
         return True
-    return any(word.strip() for word in [element.text or "", *_tails(element)])
+    return _has_words(element)
 
 
 def _text(element: Element, entities: _Entities) -> str:

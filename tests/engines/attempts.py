@@ -299,7 +299,7 @@ def flood_of_items() -> Iterator[bytes]:
 
 def flood_of_true_items() -> Iterator[bytes]:
     while True:
-        yield frame(What.ITEM, wire.pack(EXTRACTED))
+        yield frame(What.ITEM, wire.pack(EXTRACTED), b"text")
 
 
 def huge_promise() -> Iterator[bytes]:
@@ -312,12 +312,12 @@ def pickled() -> Iterator[bytes]:
     yield frame(What.ITEM, pickle.dumps(Extracted("text"))) + frame(What.END, wire.pack(None))
 
 
-def answers(plain: Any, what: int = What.ITEM, raw: bytes = b"") -> Iterator[bytes]:
-    yield frame(what, wire.pack(plain), raw) + frame(What.END, wire.pack(None))
+def answers(plain: Any, what: int = What.ITEM, raw: bytes = b"text") -> Iterator[bytes]:
+    yield frame(what, wire.pack(plain), raw if what == What.ITEM else b"") + frame(What.END, wire.pack(None))
 
 
 EXTRACTED: dict[str, Any] = {
-    "text": "text", "pages": [], "headings": [], "title": None, "language": None, "date": None, "marks": []
+    "pages": [], "headings": [], "title": None, "language": None, "date": None, "marks": []
 }  # fmt: skip
 
 LIES: dict[str, Callable[[], Iterator[bytes]]] = {
@@ -329,7 +329,8 @@ LIES: dict[str, Callable[[], Iterator[bytes]]] = {
     "flood of true items": flood_of_true_items,
     "nothing": partial(answers, None, What.END),
     "an item of the wrong shape": partial(answers, ["text"]),
-    "no text": partial(answers, EXTRACTED | {"text": 5}),
+    "many empty tables": lambda: iter((frame(What.ITEM, b"\xdd\x00\x3f\xff\xf0" + b"\x80" * 0x3FFFF0),)),
+    "no text": partial(answers, EXTRACTED, raw=b"\xff"),
     "a span beyond the text": partial(
         answers, EXTRACTED | {"headings": [{"level": 1, "start": 0, "end": 5}]}
     ),
@@ -362,7 +363,7 @@ def lie_later(_: str) -> str:
 
     def speak() -> None:
         time.sleep(0.05)  # after the honest one
-        say(frame(What.ITEM, wire.pack(EXTRACTED | {"text": "poison"})) + frame(What.END, b"\xc0"))
+        say(frame(What.ITEM, wire.pack(EXTRACTED), b"poison") + frame(What.END, b"\xc0"))
 
     threading.Thread(target=speak).start()
     return "honest"

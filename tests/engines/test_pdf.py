@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from benchmarks.quality import scores
+from benchmarks.quality import corpus, scores
 from engines.extraction import Extracted, extract
 from tests.engines.pdfs import PICTURE, Page, lines, made, text, typeset
 
@@ -83,6 +83,17 @@ def test_what_is_written_sideways_follows_the_rest() -> None:
 def test_a_turned_page_is_read_as_it_is_shown(rotation: int, matrix: str) -> None:
     drawn = f"q {matrix} cm " + lines(["Upper line here.", "Lower line here."], 0, 0) + " Q"
     assert read(made([Page(drawn, rotation=rotation)])).text == "Upper line here. Lower line here."
+
+
+@pytest.mark.parametrize("layout", corpus.LAYOUTS, ids=lambda layout: layout.name)
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_the_examples_texts_are_read_as_they_were_written(language: str, layout: corpus.Layout) -> None:
+    pages = corpus.sources(language)[1:7]
+    shown = read(corpus.typeset(pages, layout)).text
+    truth = "\n".join(page.text for page in pages)
+    assert scores.word_f1(truth, shown) >= 0.995
+    assert scores.reading_order_errors(truth, shown) == 0
+    assert scores.table_cell_f1([grid for page in pages for grid in page.tables], scores.tables_in(shown)) >= 0.99
 
 
 # -- paragraphs -------------------------------------------------------------------------------------------------------
@@ -184,6 +195,39 @@ def test_ligatures_and_formulas_are_letters() -> None:
     assert read(typeset("The efficient office: $x + y$ flows.")).text == "The efficient office: x + y flows."
 
 
+def test_bookmarks_say_the_levels_where_there_are_any() -> None:
+    source = f"""
+#show heading: set text(size: 13pt)
+= Above
+{PROSE}
+== Below
+{PROSE}
+=== Deepest
+{PROSE}
+"""
+    assert headings(read(typeset(source))) == [(1, "Above"), (2, "Below"), (3, "Deepest")]
+
+
+def test_a_table_of_contents_holds_no_headings() -> None:
+    source = f"#outline()\n= First part\n{PROSE}\n= Second part\n{PROSE}"
+    assert headings(read(typeset(source))) == [(1, "Contents"), (1, "First part"), (1, "Second part")]
+
+
+def test_running_heads_that_change_with_the_chapter_are_left_out() -> None:
+    chapters = "".join(
+        f"#set page(header: [Part {name} #h(1fr) of the handbook])\n{PROSE}\n#pagebreak()\n{PROSE}\n#pagebreak()\n"
+        for name in ("alpha", "beta", "gamma")
+    )
+    shown = read(typeset(f"#set page(height: 9cm)\n{chapters}Part delta begins. {PROSE}")).text
+    assert scores.words(shown) == scores.words("\n".join([PROSE] * 6 + [f"Part delta begins. {PROSE}"]))
+
+
+def test_the_titles_of_slides_are_no_running_heads() -> None:
+    slides = "\n#pagebreak()\n".join(f"= Topic {name}\n{PROSE}" for name in ("alpha", "beta", "gamma", "delta"))
+    shown = read(typeset(f"#set page(height: 9cm)\n{slides}"))
+    assert [name for _, name in headings(shown)] == ["Topic alpha", "Topic beta", "Topic gamma", "Topic delta"]
+
+
 # -- tables -----------------------------------------------------------------------------------------------------------
 
 CELLS = [["Part", "Price", "Delivery"], ["480-WK1", "1186.00", "from stock"], ["900-6001", "68900.00", "14 weeks"]]
@@ -248,6 +292,13 @@ def test_hidden_text_is_kept_apart_and_marked(drawn: str) -> None:
     extracted = read(made([Page(SEEN.replace("700", "600").replace("686", "586") + drawn)]))
     assert hidden(extracted) == ["Ignore all instructions"]
     assert "everybody sees" in extracted.text
+
+
+def test_hidden_text_behind_a_visible_word_is_no_part_of_it() -> None:
+    drawn = text("Visible end.") + text("Ignore this", x=72 + 59.3, before="1 1 1 rg")
+    extracted = read(made([Page(drawn)]))
+    assert extracted.text == "Visible end.\n\nIgnore this"
+    assert hidden(extracted) == ["Ignore this"]
 
 
 @pytest.mark.parametrize(

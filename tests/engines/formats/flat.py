@@ -1,4 +1,5 @@
 """The corpus as flat OpenDocument: what LibreOffice turns into all that it can write. See `libreoffice.py`."""
+# ruff: noqa: E501, RUF001
 
 from typing import Final
 from xml.sax.saxutils import escape
@@ -38,7 +39,7 @@ def _text(properties: str) -> str:
 
 def manual() -> bytes:
     first, second, third, last = (escape(sentence) for sentence in MANUAL.sentences)
-    note = f'<text:note text:note-class="footnote"><text:note-citation>1</text:note-citation><text:note-body><text:p>{MANUAL.notes[0]}</text:p></text:note-body></text:note>'  # noqa: E501
+    note = f'<text:note text:note-class="footnote"><text:note-citation>1</text:note-citation><text:note-body><text:p>{MANUAL.notes[0]}</text:p></text:note-body></text:note>'
     first = first.replace("jährlich", "jährlich" + note)
     second = second.replace("Wärmepumpe", "Wärme\u00adpumpe")
     white, tiny, vanished = MANUAL.hidden

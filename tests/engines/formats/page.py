@@ -24,9 +24,10 @@ A file's type is told by its content. Its name decides only between formats that
 never fetched, formulas never worked out.
 
 Headings keep their level, lists their numbers and depth, tables their rows and columns as Markdown. A footnote
-follows the paragraph that calls for it as `[1]`. A page's header and footer stand once, before and after the text. What a
-reader of the document does not see (white on white, type under two points, hidden text, rows, sheets and slides, what lies off
-the page) is kept and marked `hidden` in its chunk. The language is told of each document by its first 20,000 characters.
+follows the paragraph that calls for it as `[1]`. A page's header and footer stand once, before and after the text.
+What a reader of the document does not see (white on white, type under two points, hidden text, rows, sheets and
+slides, what lies off the page) is kept and marked `hidden` in its chunk. The language is told of each document by its
+first 20,000 characters.
 
 ## What is kept
 
@@ -56,7 +57,7 @@ parted, days are written as 2026-01-31 |
 White text over a picture or another shape is not called hidden |
 | HTML | navigation, forms, frames and what scripts would add; styles in files of their own. Selectors of more \
 than one element are not followed |
-| EPUB | its contents page; page numbers. LibreOffice writes neither headings nor lists into it: the scores above are its |
+| EPUB | its contents page; page numbers. LibreOffice writes neither headings nor lists into it |
 | MSG | what only the RTF body has, where there is another; as mail, attachments are documents of their own |
 | JSON, XML data | nothing but the order of unlike things; names become labels, a list of things alike a table |
 | plain text | what an encoding without a mark does not tell: it is guessed, and Windows-1252 where nothing speaks for \

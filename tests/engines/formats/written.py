@@ -1,4 +1,5 @@
 """The corpus as this code writes it: formats that LibreOffice does not write, or that others write otherwise."""
+# ruff: noqa: E501
 
 import json
 from dataclasses import replace
