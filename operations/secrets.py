@@ -14,6 +14,7 @@ NAMES: Final = (
     "CRADLE_S3_ACCESS_KEY",
     "CRADLE_S3_SECRET_KEY",
     "CRADLE_KAFKA_CLUSTER_ID",
+    "CRADLE_SERVICE_TOKEN",
 )
 """The variables that docker-compose.yml refuses to start without."""
 BYTES: Final = 24

@@ -41,6 +41,17 @@ def test_lag_is_measured_once_also_while_no_stage_runs(compose: dict[str, Any]) 
     assert f"cradle lag --listen {port}`" in (ROOT / "docs" / "operating.md").read_text()
 
 
+def test_the_services_have_a_token_and_none_of_the_installation_s_secrets(compose: dict[str, Any]) -> None:
+    for name, port in {"embeddings": 8001, "vision": 8002}.items():
+        service = compose["services"][name]
+        assert service["command"] == ["serve", name]
+        assert service["ports"] == [f"127.0.0.1:{port}:{port}"]
+        required = {key for key, value in service["environment"].items() if ":?" in value}
+        assert required == {"CRADLE_SERVICE_TOKEN"}
+        assert service["read_only"]
+        assert "volumes" not in service
+
+
 def test_the_stage_with_the_gpu_has_the_engines_that_use_it(compose: dict[str, Any]) -> None:
     services = compose["services"]
     assert services["embed"]["build"]["args"] == {"CONSTRAINTS": "torch"}
@@ -58,7 +69,7 @@ def test_every_server_says_how_it_is(compose: dict[str, Any]) -> None:
 
 def test_ports_are_those_of_the_platform_and_for_this_host_alone(compose: dict[str, Any]) -> None:
     published = [port for service in compose["services"].values() for port in service.get("ports", ())]
-    assert sorted(published) == sorted(f"127.0.0.1:{port}:{port}" for port in (4005, 5433, 4050, 4051))
+    assert sorted(published) == sorted(f"127.0.0.1:{port}:{port}" for port in (4005, 5433, 4050, 4051, 8001, 8002))
 
 
 def test_only_commands_by_hand_may_write_into_the_archive(compose: dict[str, Any]) -> None:
