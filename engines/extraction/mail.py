@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from email import policy
 from email.message import EmailMessage, Message
 from email.parser import BytesParser
+from itertools import islice
 from typing import Final, Literal
 
 from engines.extraction import Member
@@ -20,6 +21,10 @@ MEMBER: Final = "an attachment"
 """What an error calls the type of an attachment that cannot be got out."""
 _SHOWN: Final = ("Subject", "From", "To", "Cc", "Date")
 _TABLE: Final = "\n| --- | --- "
+
+_BOUNDARY: Final = re.compile(rb'boundary="([^"\r\n]{1,200})"|boundary=([^";\s]{1,200})', re.I)
+_MOST_BOUNDARIES: Final = 100
+"""That are looked for. What has more is small parts within each other, and few."""
 
 
 def read(data: bytes, media_type: str) -> Reading:
@@ -58,6 +63,10 @@ def _date(mail: EmailMessage) -> str | None:
 
 
 def _parse(data: bytes) -> EmailMessage:
+    """Raises Permanent `document.costly` before its parts are made, where they are too many."""
+    tally = Tally(len(data))
+    for boundary in {found[1] or found[2] for found in islice(_BOUNDARY.finditer(data), _MOST_BOUNDARIES)}:
+        tally.member(data.count(b"\n--" + boundary))
     return BytesParser(policy=policy.default).parsebytes(data)
 
 

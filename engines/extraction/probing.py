@@ -165,9 +165,9 @@ def _of_archive(data: bytes, media_type: str) -> Probe:
     try:
         with tarfile.open(fileobj=BytesIO(data), mode="r:*") as archive:
             archive.next()
-    except (MemoryError, RecursionError):
+    except MemoryError:
         raise
-    except Exception:
+    except Exception:  # too deep a recursion among them: `members` tells
         return Probe(media_type, "unsupported" if media_type == "application/x-tar" else "archive")
     return Probe("application/x-tar", "archive")
 
