@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -28,11 +28,15 @@ T = TypeVar("T")
 PROGRAM: Final = "engines.sandbox.zygote"
 START_SECONDS: Final = 60.0
 """What the zygote may take to import the parsers, on a machine that is busy."""
+FORK_SECONDS: Final = 60.0
+"""What the zygote may take to fork, or to see a killed child gone."""
 IDLE_SECONDS: Final = 10.0
 """How long a child waits for its job's next document."""
 MOST_CALLS: Final = 200
 MOST_KEPT_BYTES: Final = 128 * MEBIBYTE
 """Of resident memory after a call. A child with more is not lent again: the next document has its whole allowance."""
+SETTLING: Final = (What.END, What.REFUSED)
+"""After these a child is as good as before. After a panic a library may hold locks for ever."""
 ENVIRONMENT: Final = {
     "LANG": "C.UTF-8",
     "MALLOC_ARENA_MAX": "2",
@@ -46,12 +50,6 @@ ENVIRONMENT: Final = {
 }
 """All that the zygote gets of an environment, but where libraries lie: no setting and no credential."""
 KEPT_VARIABLES: Final = ("LD_LIBRARY_PATH",)
-
-
-FORK_SECONDS: Final = 60.0
-"""What the zygote may take to fork, or to see a killed child gone."""
-SETTLING: Final = (What.END, What.REFUSED)
-"""After these a child is as good as before. After a panic a library may hold locks for ever."""
 
 
 class Died(Exception):
@@ -177,11 +175,12 @@ class Child:
     def __init__(self, job: UUID, birth: Birth, connection: socket.socket, limits: Limits) -> None:
         self.job = job
         self.birth = birth
+        self.calls = 0
         self.burial: asyncio.Task[Fate] | None = None
         self._process = os.pidfd_open(birth.number) if hasattr(os, "pidfd_open") else None
         self._connection = connection
+        self._connection.setblocking(False)
         self._limits = limits
-        self.calls = 0
         self._settled = True
 
     async def ask(self, call: Call) -> AsyncGenerator[Any, None]:
@@ -260,7 +259,7 @@ class Child:
         try:
             unpacked = wire.unpack(bytes(packed))
             return what, kind.unwrap(unpacked, bytes(content)) if what is What.ITEM else _ending(what, unpacked)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, KeyError) as error:
             raise Untrue from error
 
 
@@ -304,7 +303,7 @@ def _limit_cpu(process: int, seconds: float) -> None:
     """The kernel ends it once it has computed for longer, in all."""
     if sys.platform != "linux":
         return
-    with suppress(ProcessLookupError):  # then its next answer is that it died
+    with suppress(OSError):  # it died, which its next answer says; or a container forbids it, and the clock holds
         _, hard = resource.prlimit(process, resource.RLIMIT_CPU)
         resource.prlimit(process, resource.RLIMIT_CPU, (math.ceil(seconds), hard))
 
@@ -379,14 +378,18 @@ class Children:
             raise
 
     async def _make(self, job: UUID) -> Child:
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        try:
-            with theirs:
-                return Child(job, await self._zygote.fork(theirs), ours, self._limits)
-        except BaseException:
-            ours.close()
-            raise
+        """Raises Retryable `sandbox.away`, also where this process may open no more."""
+        with ExitStack() as exits:
+            try:
+                ours, theirs = socket.socketpair()
+                exits.enter_context(ours)
+                with theirs:
+                    birth = await self._zygote.fork(theirs)
+                child = Child(job, birth, ours, self._limits)
+            except OSError as error:
+                raise Retryable("sandbox.away", kind=type(error).__name__) from error
+            exits.pop_all()
+            return child
 
     def _discard(self, making: asyncio.Task[Child]) -> None:
         """Whoever wanted the child was cancelled meanwhile."""

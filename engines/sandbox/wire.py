@@ -73,7 +73,7 @@ class Kind:
     most_bytes: int
     wrap: Callable[[Any], Body]
     unwrap: Callable[[Any, bytes], Any]
-    """Raises Untrue, or ValueError or TypeError."""
+    """Raises Untrue, or ValueError, TypeError or KeyError."""
 
 
 def _require(condition: bool) -> None:
@@ -97,10 +97,12 @@ def _shape(kind: type) -> TypeAdapter[Any]:
 
 
 def _wrap_extracted(extracted: Extracted) -> Body:
-    return _shape(Extracted).dump_python(extracted), b""
+    plain = _shape(Extracted).dump_python(extracted)
+    return plain, plain.pop("text").encode()
 
 
-def _unwrap_extracted(plain: Any, _: bytes) -> Extracted:
+def _unwrap_extracted(plain: Any, raw: bytes) -> Extracted:
+    plain["text"] = raw.decode()
     extracted: Extracted = _shape(Extracted).validate_python(plain)
     for group in (extracted.pages, extracted.headings, extracted.marks):
         _check_spans(group, extracted.text)
@@ -111,10 +113,21 @@ def _unwrap_extracted(plain: Any, _: bytes) -> Extracted:
 
 
 def _wrap_reading(reading: Reading) -> Body:
-    return _shape(Reading).dump_python(reading), b""
+    """The pieces' texts go joined; in each one's place stands its length."""
+    plain = _shape(Reading).dump_python(reading)
+    for piece in plain["pieces"]:
+        piece["text"] = len(piece["text"])
+    return plain, "".join(piece.text for piece in reading.pieces).encode()
 
 
-def _unwrap_reading(plain: Any, _: bytes) -> Reading:
+def _unwrap_reading(plain: Any, raw: bytes) -> Reading:
+    texts, taken = raw.decode(), 0
+    for piece in plain["pieces"]:
+        length = piece["text"]
+        _require(type(length) is int and 0 <= length <= len(texts) - taken)
+        piece["text"] = texts[taken : taken + length]
+        taken += length
+    _require(taken == len(texts))
     reading: Reading = _shape(Reading).validate_python(plain)
     for piece in reading.pieces:
         _check_spans(piece.headings, piece.text)
@@ -164,12 +177,13 @@ def _check_page(number: int, confidence: float | None) -> None:
 
 ANSWERS: Final[Mapping[str, Kind]] = {
     "probe": Kind(4 * KIBIBYTE, 0, _wrap_probe, _unwrap_probe),
-    "extract": Kind(64 * MEBIBYTE, 0, _wrap_extracted, _unwrap_extracted),
-    "readable": Kind(64 * MEBIBYTE, 0, _wrap_reading, _unwrap_reading),
+    "extract": Kind(4 * MEBIBYTE, 64 * MEBIBYTE, _wrap_extracted, _unwrap_extracted),
+    "readable": Kind(4 * MEBIBYTE, 64 * MEBIBYTE, _wrap_reading, _unwrap_reading),
     "members": Kind(64 * KIBIBYTE, MOST_OF_ONE, _wrap_member, _unwrap_member),
     "pictures": Kind(4 * KIBIBYTE, 256 * MEBIBYTE, _wrap_picture, _unwrap_picture),
 }
-"""By the function's name. The sizes are the most that one answer may have."""
+"""By the function's name. The sizes are the most that one answer may have. What is packed is small: unpacked it may
+become sixty times as large, one empty table a byte."""
 
 
 # -- errors ------------------------------------------------------------------------------------------------------------

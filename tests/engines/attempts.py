@@ -358,15 +358,10 @@ def lie(name: str) -> str:
     os._exit(0)
 
 
-def lie_later(_: str) -> str:
-    """An honest answer, and after it one that nobody has asked for."""
-
-    def speak() -> None:
-        time.sleep(0.05)  # after the honest one
-        say(frame(What.ITEM, wire.pack(EXTRACTED), b"poison") + frame(What.END, b"\xc0"))
-
-    threading.Thread(target=speak).start()
-    return "honest"
+def lie_later() -> None:
+    """Says something that nobody has asked for, once the honest answer is out."""
+    time.sleep(0.2)
+    say(frame(What.ITEM, wire.pack(EXTRACTED), b"poison") + frame(What.END, b"\xc0"))
 
 
 WAITING: list[str] = []
@@ -384,7 +379,11 @@ def lie_in_wait(_: str) -> str:
 def extract(data: bytes, media_type: str) -> Iterator[Extracted]:
     if WAITING:
         os.abort()
-    attempts = ATTEMPTS | {"lie": lie, "lie_later": lie_later, "lie_in_wait": lie_in_wait}
+    if data == b"lie_later":
+        yield Extracted("honest")
+        threading.Thread(target=lie_later).start()
+        return
+    attempts = ATTEMPTS | {"lie": lie, "lie_in_wait": lie_in_wait}
     yield Extracted(attempts[data.decode()](media_type))
 
 

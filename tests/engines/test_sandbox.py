@@ -318,12 +318,16 @@ async def test_only_its_lies_are_refused(attacked: Attacked) -> None:
     assert await attacked.attempt("lie", "true") == "text"
 
 
-async def test_what_is_said_unasked_answers_nobody(attacked: Attacked) -> None:
-    assert await attacked.attempt("lie_later") == "honest"
-    (idle,) = attacked.lent._idle
-    await until(lambda: not idle._is_silent())
-    await attacked.lives()
-    assert idle not in attacked.lent._idle
+async def test_what_is_said_unasked_answers_nobody() -> None:
+    sandbox = Attacked()
+    try:
+        assert await sandbox.attempt("lie_later") == "honest"
+        (idle,) = sandbox.lent._idle
+        await until(lambda: not idle._is_silent())
+        await sandbox.lives()
+        assert idle not in sandbox.lent._idle
+    finally:
+        await sandbox.lent.close()
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../outside", "a/../../b", "nul\0byte"])
