@@ -32,6 +32,22 @@ _ZEROS: Final = (
 """How many of every first, second, third and fourth byte are zero at least; 0: few are."""
 _FEW: Final = 0.3
 _JAPANESE_SWITCH: Final = re.compile(rb"\x1b\$[@B]")
+_IN_USE: Final = re.compile(r"cp125|iso8859|iso2022|koi8|mac-roman|cp(437|850|852|866|932|949)$|euc|gb18030|big5|johab")
+"""Others, of mainframes and a few countries' DOS, are guessed wrongly more often than they are met."""
+_UNSURE: Final = 0.1
+"""Confidence, as of a few words, below which letters that cannot be a coincidence decide."""
+_SIGNS: Final = (
+    ("cp932", re.compile("[\u3040-\u30ff]"), 0.3),
+    ("euc_jp", re.compile("[\u3040-\u30ff]"), 0.3),
+    (
+        "cp1252",
+        re.compile(
+            "[\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u00ff\u0152\u0153\u0178\u2013-\u2026\u20ac\u00a7\u00ab\u00bb\u00b0]"
+        ),
+        1.0,
+    ),
+)
+"""Kana in Japanese; of Western text nothing but letters and quotation marks."""
 _CONTROL: Final = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f]")
 
 
@@ -68,11 +84,22 @@ def guessed(data: bytes) -> str:
 
     import chardet
 
-    found = chardet.detect(sample)["encoding"]
-    name = known(found) or _USUAL
-    if name.startswith("utf") and name != "utf-8":
-        return _USUAL
-    return name
+    guesses = chardet.detect_all(sample)
+    if not guesses or guesses[0]["confidence"] < _UNSURE:
+        for encoding, usual, share in _SIGNS:
+            if _share(sample, encoding, usual) >= share:
+                return encoding
+    names = [name for guess in guesses if (name := known(guess["encoding"]))]
+    return next((name for name in names if _IN_USE.match(name)), _USUAL)
+
+
+def _share(sample: bytes, encoding: str, usual: re.Pattern[str]) -> float:
+    """How much of what is not ASCII would be such signs; none where it cannot be that encoding."""
+    try:
+        signs = [sign for sign in sample.decode(encoding) if not sign.isascii()]
+    except UnicodeDecodeError:
+        return 0.0
+    return sum(usual.match(sign) is not None for sign in signs) / max(len(signs), 1)
 
 
 def _wide(data: bytes) -> str | None:
