@@ -218,8 +218,16 @@ def test_running_heads_that_change_with_the_chapter_are_left_out() -> None:
         f"#set page(header: [Part {name} #h(1fr) of the handbook])\n{PROSE}\n#pagebreak()\n{PROSE}\n#pagebreak()\n"
         for name in ("alpha", "beta", "gamma")
     )
-    shown = read(typeset(f"#set page(height: 9cm)\n{chapters}Part delta begins. {PROSE}")).text
+    shown = read(typeset(f"#set page(height: 12cm, margin: 25mm)\n{chapters}Part delta begins. {PROSE}")).text
     assert scores.words(shown) == scores.words("\n".join([PROSE] * 6 + [f"Part delta begins. {PROSE}"]))
+
+
+def test_letters_of_one_text_to_many_people_keep_it() -> None:
+    letters = "\n#pagebreak()\n".join(f"Dear {name},\n\n{PROSE}\n\nYours, Ada" for name in ("Bo", "Cy", "Di", "Ed"))
+    shown = read(typeset(f"#set page(footer: [Letter])\n{letters}")).text
+    assert shown.count(PROSE) == 4
+    assert shown.count("Yours, Ada") == 4
+    assert "Letter" not in shown
 
 
 def test_the_titles_of_slides_are_no_running_heads() -> None:

@@ -57,7 +57,7 @@ def _page(document: Document, number: int) -> Page:
 
 
 def _reading(document: Document, data: bytes, pages: list[Page]) -> Reading:
-    return Reading(written(pages), title=document.said("Title") or None, date=_date(document, data))
+    return Reading(written(pages, document.outline()), title=document.said("Title") or None, date=_date(document, data))
 
 
 def _date(document: Document, data: bytes) -> str | None:

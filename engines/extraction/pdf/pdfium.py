@@ -35,6 +35,8 @@ MOST_OBJECTS: Final = 300_000
 _MOST_IMAGE_BYTES: Final = 160_000_000
 """Of a picture on a page, once decoded."""
 _DEEPEST_FORM: Final = 6
+_MOST_BOOKMARKS: Final = 5_000
+_DEEPEST_BOOKMARK: Final = 6
 _MOST_SEGMENTS: Final = 4_000
 """Of a page's paths: more than that is a drawing, no table."""
 _SEGMENTS_OF_A_PATH: Final = 400
@@ -120,6 +122,15 @@ class Content:
     """How many shapes are drawn."""
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A bookmark."""
+
+    level: int
+    title: str
+    page: int
+
+
 class Document:
     """An open file. Raises Permanent `document.broken`, `document.encrypted` or `document.costly`."""
 
@@ -157,6 +168,26 @@ class Document:
             buffer = ctypes.create_string_buffer(size)
             _meta_text(self._handle, key.encode(), buffer, size)
             return buffer.raw[: size - 2].decode("utf-16-le", errors="replace")
+
+    def outline(self) -> list[Entry]:
+        """Its bookmarks, in order; those that lead nowhere are left out."""
+        found: list[Entry] = []
+        seen: set[int] = set()
+
+        def walk(parent: int | None, level: int) -> None:
+            entry = _first_bookmark(self._handle, parent)
+            while entry and entry not in seen and len(seen) < _MOST_BOOKMARKS:
+                seen.add(entry)
+                page = _destination_page(self._handle, _bookmark_destination(self._handle, entry) or None)
+                if page >= 0:
+                    found.append(Entry(level, _bookmark_title(entry), page + 1))
+                if level < _DEEPEST_BOOKMARK:
+                    walk(entry, level + 1)
+                entry = _next_bookmark(self._handle, entry)
+
+        with _LOCK:
+            walk(None, 1)
+        return found
 
     def content(self, number: int) -> Content:
         """The page `number`, from 1."""
@@ -476,6 +507,15 @@ def _drawn(page: int, number: int, dpi: int) -> PageImage:
     return PageImage(number, across, down, pixels, max(round(scale * 72), 1))
 
 
+def _bookmark_title(entry: int) -> str:
+    size = min(_title_of(entry, None, 0), 4096)
+    if size <= 2:
+        return ""
+    buffer = ctypes.create_string_buffer(4096)
+    _title_of(entry, buffer, 4096)
+    return buffer.raw[: size - 2].decode("utf-16-le", errors="replace")
+
+
 def _broken() -> Permanent:
     return Permanent("document.broken", kind=_KIND)
 
@@ -489,6 +529,11 @@ _close_document = _function("FPDF_CloseDocument", None, _Address)
 _last_error = _function("FPDF_GetLastError", ctypes.c_ulong)
 _count_pages = _function("FPDF_GetPageCount", _Int, _Address)
 _meta_text = _function("FPDF_GetMetaText", ctypes.c_ulong, _Address, ctypes.c_char_p, _Address, ctypes.c_ulong)
+_first_bookmark = _function("FPDFBookmark_GetFirstChild", _Address, _Address, _Address)
+_next_bookmark = _function("FPDFBookmark_GetNextSibling", _Address, _Address, _Address)
+_title_of = _function("FPDFBookmark_GetTitle", ctypes.c_ulong, _Address, _Address, ctypes.c_ulong)
+_bookmark_destination = _function("FPDFBookmark_GetDest", _Address, _Address, _Address)
+_destination_page = _function("FPDFDest_GetDestPageIndex", _Int, _Address, _Address)
 _load_page = _function("FPDF_LoadPage", _Address, _Address, _Int)
 _close_page = _function("FPDF_ClosePage", None, _Address)
 _page_width = _function("FPDF_GetPageWidthF", ctypes.c_float, _Address)

@@ -9,6 +9,7 @@ from engines.extraction import ExtractedHeading, ExtractedMark
 from engines.extraction.pdf import headings, notes, prose, running
 from engines.extraction.pdf.hyphens import Hyphens
 from engines.extraction.pdf.page import Block, Page
+from engines.extraction.pdf.pdfium import Entry
 from engines.extraction.pdf.prose import HYPHEN, Paragraph
 from engines.extraction.pdf.rows import RAISED
 from engines.extraction.pdf.tables import Table
@@ -30,13 +31,13 @@ class _Written:
     hidden: bool = False
 
 
-def written(pages: Sequence[Page]) -> list[Piece]:
-    """A piece a page, in order. Changes the pages."""
+def written(pages: Sequence[Page], outline: Sequence[Entry]) -> list[Piece]:
+    """A piece a page, in order. Changes the pages. `outline` are the document's bookmarks."""
     running.without_running_lines(pages)
     usual = headings.text_size(pages)
     for page in pages:
         notes.set_apart(page, usual)
-    levels = headings.levels(pages, usual)
+    levels = headings.levels(pages, usual, outline)
     for page in pages:
         _join_parted(page.blocks, levels)
     for page, following in pairwise(pages):
