@@ -51,6 +51,7 @@ def composed(made: DocumentRecognised, pages: Sequence[RecognisedPage]) -> Extra
             page=page.number,
             marks=tuple(ExtractedMark(mark.kind, mark.start, mark.end) for mark in page.marks),
             confidence=page.confidence,
+            runs_on=page.runs_on,
         )
         for page in pages
     ]

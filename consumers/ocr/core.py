@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 from engines.extraction import PageImage
@@ -16,6 +17,8 @@ from schemas.messages.pages import PageHeading, PageMark, RecognisedLine
 
 MAX_BATCH_BYTES: Final = 96 * 1024 * 1024
 """Of an engine batch's pixels: three pages of A4 at 300 dpi. Two batches are in hand at one time."""
+MAX_PICTURES: Final = 5000
+"""Of one document: some hours of work. One that has more is refused before it keeps all others waiting."""
 MAX_INLINE_BYTES: Final = 512 * 1024
 """Of a document's pages: they travel in its record up to here, and beyond in staging."""
 MAX_TITLE_CHARACTERS: Final = 1000
@@ -84,6 +87,12 @@ class Batch:
 # -- from texts back to documents -------------------------------------------------------------------------------------
 
 
+def check_pictures(count: int) -> None:
+    """Raises Permanent `document.costly` for a document that has had so many, and one more."""
+    if count > MAX_PICTURES:
+        raise Permanent("document.costly", limit=f"recognising {MAX_PICTURES} pages")
+
+
 class Gathering:
     """The recognised pages of documents that did not end yet."""
 
@@ -105,10 +114,19 @@ class Gathering:
         pages = [own_page(piece) for piece in end.reading.pieces] + self._pages.pop(end.document, [])
         if not any(page.text.strip() for page in pages):
             raise Permanent("document.no-text")
-        return sorted(pages, key=lambda page: page.number)
+        return _in_order(pages)
 
     def forget(self, end: Spoiled) -> None:
         self._pages.pop(end.document, None)
+
+
+def _in_order(pages: list[RecognisedPage]) -> list[RecognisedPage]:
+    """A sentence goes on from page to page where neither is a picture."""
+    pages.sort(key=lambda page: page.number)
+    for index, (page, following) in enumerate(pairwise(pages)):
+        if page.runs_on and following.confidence is not None:
+            pages[index] = page.model_copy(update={"runs_on": False})
+    return pages
 
 
 def recognised_page(number: int, found: PageText, *, min_confidence: float) -> RecognisedPage:
@@ -135,6 +153,7 @@ def own_page(piece: Piece) -> RecognisedPage:
         text=piece.text,
         headings=tuple(PageHeading(level=one.level, start=one.start, end=one.end) for one in piece.headings),
         marks=tuple(PageMark(kind=mark.kind, start=mark.start, end=mark.end) for mark in piece.marks),
+        runs_on=piece.runs_on,
     )
 
 

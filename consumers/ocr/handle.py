@@ -5,7 +5,18 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 
-from consumers.ocr.core import Batch, Drawn, Gathering, Picture, Spoiled, Step, counts, is_large, recognised
+from consumers.ocr.core import (
+    Batch,
+    Drawn,
+    Gathering,
+    Picture,
+    Spoiled,
+    Step,
+    check_pictures,
+    counts,
+    is_large,
+    recognised,
+)
 from consumers.runtime.contract import Done, Failed, Handle, Outcome, Output, Ports, Received, Underway
 from engines.vision import NONE
 from schemas.errors import Permanent
@@ -72,7 +83,9 @@ async def _steps(ports: Ports, config: VisionConfig, inputs: Inputs) -> AsyncGen
             media_type = _document(received).media_type
             reading = await ports.parsers.readable(received.job, raw, media_type)
             async with aclosing(ports.parsers.pictures(received.job, raw, media_type, dpi=config.dpi)) as images:
+                count = 0
                 async for image in images:
+                    check_pictures(count := count + 1)
                     yield Picture(number, image)
         except Permanent as error:
             yield Spoiled(number, error)

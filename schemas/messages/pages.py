@@ -47,6 +47,8 @@ class RecognisedPage(Part):
     """Degrees clockwise by which the page was turned to be read."""
     headings: tuple[PageHeading, ...] = ()
     marks: tuple[PageMark, ...] = ()
+    runs_on: bool = False
+    """It ends within a sentence, which the next page goes on with."""
 
 
 class DocumentRecognised(Message):

@@ -169,6 +169,13 @@ async def test_a_damaged_object_is_no_pages(damaged: bytes) -> None:
     assert error.value.code == "staging.tampered"
 
 
+async def test_a_sentence_goes_on_over_the_end_of_a_page() -> None:
+    pages = (page(1, "Der Satz geht", runs_on=True), page(2, "hier weiter."), page(3, "Neu."))
+    [done] = await outcomes(stage(fake_ports()), received(recognised(pages=pages)))
+    assert isinstance(done, Done)
+    assert done.outputs[0].message.text == "Der Satz geht hier weiter.\n\nNeu."  # type: ignore[attr-defined]
+
+
 async def test_a_recognised_document_without_text_is_refused_here_too() -> None:
     [failed] = await outcomes(stage(fake_ports()), received(recognised(pages=(page(1, "  "),))))
     assert isinstance(failed, Failed)

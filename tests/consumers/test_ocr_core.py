@@ -107,6 +107,14 @@ def test_pages_come_back_to_their_documents_in_order() -> None:
     assert [one.text for one in gathering.whole(Drawn(1, Reading([])))] == ["other"]
 
 
+def test_a_sentence_goes_on_over_pages_but_not_over_a_picture() -> None:
+    gathering = Gathering(min_confidence=0.5)
+    gathering.take([Picture(0, picture(3))], [found("three")])
+    own = [Piece(f"page {number}", page=number, runs_on=True) for number in (1, 2, 4)]
+    pages = gathering.whole(Drawn(0, Reading(own)))
+    assert [(page.number, page.runs_on) for page in pages] == [(1, True), (2, False), (3, False), (4, True)]
+
+
 def test_a_document_without_a_word_on_any_page_is_refused() -> None:
     gathering = Gathering(min_confidence=0.5)
     gathering.take([Picture(0, picture(1)), Picture(0, picture(2))], [found(""), found("")])

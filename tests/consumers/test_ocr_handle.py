@@ -160,6 +160,19 @@ async def test_a_spoiled_document_fails_alone_and_its_neighbours_keep_their_page
     assert pages(answered[bench.inputs[3]]) == [(1, text_of(picture(1, 3)))]
 
 
+async def test_a_document_of_too_many_pictures_is_refused_before_more_are_drawn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(core, "MAX_PICTURES", 3)
+    pictures = [picture(number) for number in range(1, 9)]
+    bench = Bench(Scan(pictures[:3]), Scan(pictures))
+    fitting, long = bench.inputs
+    answered = await bench.run()
+    assert isinstance(answered[fitting], Done)
+    assert answered[long].error.code == "document.costly"
+    assert len(bench.parsers.drawn) == 3 + 4
+
+
 async def test_jobs_of_other_parameters_are_read_apart() -> None:
     other, third, unknown = (job_id("acme", name) for name in ("other", "third", "unknown"))
     parameters = {JOB: reading(), other: reading(dpi=300), third: reading(engine="none")}
