@@ -1,16 +1,10 @@
 """The day that a document's own fields name."""
 
 import re
-from collections.abc import Mapping
 from datetime import date
-from typing import Any, Final
+from typing import Final
 
 _DAY: Final = re.compile(r"([0-9]{4})-?([0-9]{2})-?([0-9]{2})")
-
-
-def changed(metadata: Mapping[str, Any]) -> str | None:
-    """When it was last changed, else made, by what kreuzberg found: `2026-01-31`."""
-    return first_day(metadata.get("modified_at"), metadata.get("created_at"))
 
 
 def first_day(*stated: object) -> str | None:

@@ -31,7 +31,7 @@ BURIED: Final = struct.Struct("<iq")
 """How it ended, as `os.waitstatus_to_exitcode` says it, and the most memory it had resident, in KiB."""
 FORK, BURY, READY = b"F", b"B", b"R"
 LIBRARIES: Final = (
-    "kreuzberg", "lxml.etree", "olefile", "pypdfium2",
+    "chardet", "kreuzberg", "lxml.etree", "olefile", "pypdfium2",
     *(f"PIL.{name}ImagePlugin" for name in ("Bmp", "Gif", "Jpeg", "Png", "Tiff", "WebP")),
     "encodings.cp437", "encodings.cp1252", "encodings.latin_1", "encodings.utf_16", "encodings.utf_16_le",
 )  # fmt: skip

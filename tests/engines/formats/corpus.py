@@ -39,6 +39,7 @@ SAMPLES: Final[Sequence[Sample]] = (
     _office("RTF", "manual.rtf", MANUAL),
     Sample("HTML", "code", "manual.html", written.page, MANUAL),
     _office("HTML", "manual.html", MANUAL),
+    Sample("EPUB", "code", "manual.epub", written.book, MANUAL),
     _office("EPUB", "manual.epub", MANUAL),
     _office("XLSX", "prices.xlsx", PRICES),
     _office("ODS", "prices.ods", PRICES),

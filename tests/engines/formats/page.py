@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from engines.extraction import Extracted, extract, kinds, probe
-from engines.extraction.dates import changed
+from engines.extraction.dates import first_day
 from engines.extraction.reading import Reading, compose
 from engines.extraction.text import markdown
 from schemas.errors import Permanent
@@ -128,15 +128,25 @@ def _ours(sample: Sample) -> Extracted:
 
 
 def _kreuzberg(sample: Sample) -> Extracted:
-    from engines.extraction import kreuzberg
+    import kreuzberg
 
     data = sample.make()
     media_type = _NAMES_FOR_KREUZBERG.get(sample.format) or probe(data, sample.name).media_type
+    config = kreuzberg.ExtractionConfig(
+        use_cache=False,
+        enable_quality_processing=False,
+        output_format="markdown",
+        concurrency=kreuzberg.ConcurrencyConfig(max_threads=1),
+        content_filter=kreuzberg.ContentFilterConfig(
+            include_headers=True, include_footers=True, strip_repeating_text=False
+        ),
+    )
     try:
-        result: Any = kreuzberg.read(data, media_type)
+        result: Any = kreuzberg.extract_bytes_sync(data, media_type, config=config)
         said = result.metadata
-        return compose(Reading([markdown(result.content)], title=said.get("title"), date=changed(said)))
-    except Permanent:
+        day = first_day(said.get("modified_at"), said.get("created_at"))
+        return compose(Reading([markdown(result.content)], title=said.get("title"), date=day))
+    except (kreuzberg.KreuzbergError, Permanent):
         return Extracted("")
 
 

@@ -116,6 +116,30 @@ def page() -> bytes:
     return source.encode("cp1252")
 
 
+def book() -> bytes:
+    """EPUB: the page above as its chapters, cut before the second heading."""
+    source = page().decode("cp1252").replace("<meta charset='windows-1252'>", "")
+    head, body = source.split("<body>")
+    begin, rest = body.split("<h2>", 1)
+    return samples.zipped(
+        {
+            "mimetype": b"application/epub+zip",
+            "META-INF/container.xml": b"<container><rootfiles><rootfile full-path='o/b.opf'/></rootfiles></container>",
+            "o/b.opf": (
+                "<package xmlns:dc='http://purl.org/dc/elements/1.1/'><metadata>"
+                f"<dc:title>{MANUAL.title}</dc:title><meta property='dcterms:modified'>{DAY}T09:00:00Z</meta></metadata>"
+                "<manifest><item id='n' href='nav.xhtml' media-type='application/xhtml+xml' properties='nav'/>"
+                "<item id='a' href='t/a%20b.xhtml' media-type='application/xhtml+xml'/>"
+                "<item id='c' href='c.xhtml' media-type='application/xhtml+xml'/></manifest>"
+                "<spine><itemref idref='n'/><itemref idref='a'/><itemref idref='c'/></spine></package>"
+            ).encode(),
+            "o/nav.xhtml": b"<html><body><ol><li>Inhalt</li></ol></body></html>",
+            "o/c.xhtml": f"{head}<body><h2>{rest}".encode(),
+            "o/t/a b.xhtml": f"{head}<body>{begin}</body></html>".encode(),
+        }
+    )
+
+
 def markdown() -> bytes:
     first, second, third, last = MANUAL.sentences
     titles = [f"{'#' * level} {title}" for level, title in MANUAL.headings]
