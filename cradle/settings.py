@@ -101,7 +101,7 @@ class Settings(BaseSettings):
     vision."""
     service_idle_seconds: Annotated[float, Field(ge=0, le=86_400)] = 900.0
     """Seconds after its last use at which a service's engine is unloaded; the next request loads it again. 0: never."""
-    service_linger: Annotated[float, Field(ge=0, le=1)] = 0.005
+    service_linger: Annotated[float, Field(ge=0, le=10)] = 0.005
     """Seconds that an engine batch which is not full waits for requests of other callers."""
     embeddings_model: str = "builtin"
     """Model of `cradle serve embeddings`: `builtin` or `sentence-transformers:<path or id>`."""

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from schemas.errors import Permanent
+from schemas.errors import Permanent, Retryable
 from services.batching import Full
 from services.problems import Refusal, answer, unexpected
 
@@ -62,6 +62,9 @@ class Intake:
 
         try:
             await self._app(scope, receive, sending)
+        except asyncio.CancelledError:  # the server ends, and waits no longer
+            if not begun:
+                await answer(Retryable("service.stopping"), scope["path"])(scope, receive, send)
         except Exception as error:
             told = unexpected(error)
             if not begun:

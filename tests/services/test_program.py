@@ -6,9 +6,7 @@ import json
 import signal
 import subprocess
 import sys
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
@@ -102,29 +100,44 @@ def _begin_and_leave(url: str, path: str) -> None:
         client.post(path, content=pieces(), headers={"content-type": "application/json"})  # type: ignore[arg-type]
 
 
+ONE_AT_A_TIME = {"CRADLE_EMBEDDINGS_MODEL": "fake", "CRADLE_SERVICE_REQUESTS": "1"}
+
+
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_what_is_in_hand_is_answered_before_it_ends(tmp_path: Path, stop: signal.Signals) -> None:
-    environment = {"CRADLE_EMBEDDINGS_MODEL": "fake", "CRADLE_SERVICE_LINGER": "1"}
-    with (
-        program("embeddings", tmp_path, environment=environment) as (url, process),
-        httpx2.Client(base_url=url, trust_env=False, timeout=30) as client,
-        ThreadPoolExecutor(4) as pool,
-    ):
-        client.post("/tokenize", json={"inputs": "x"})
-        sent = threading.Event()
-
-        def body() -> object:
-            yield b'{"inputs": "last words"}'
-            sent.set()
-
-        head = {"content-type": "application/json"}
-        answer = pool.submit(client.post, "/embed", content=body(), headers=head)  # type: ignore[arg-type]
-        assert sent.wait(30)
-        time.sleep(0.2)  # the request is on its way, and then lingers for a second
+    environment = ONE_AT_A_TIME | {"CRADLE_SERVICE_LINGER": "2", "CRADLE_DRAIN_SECONDS": "60"}
+    with program("embeddings", tmp_path, environment=environment) as (url, process), ThreadPoolExecutor(1) as pool:
+        answer = _in_hand(pool, url)
         process.send_signal(stop)
         assert answer.result().status_code == 200
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     assert (tmp_path / "log").read_text() == ""
+
+
+def test_what_takes_longer_than_it_may_is_told_so_at_the_end(tmp_path: Path) -> None:
+    environment = ONE_AT_A_TIME | {"CRADLE_SERVICE_LINGER": "10", "CRADLE_DRAIN_SECONDS": "0.1"}
+    with program("embeddings", tmp_path, environment=environment) as (url, process), ThreadPoolExecutor(1) as pool:
+        answer = _in_hand(pool, url)
+        process.terminate()
+        assert answer.result().json()["code"] == "service.stopping"
+        assert process.wait(60) == 0
+    _assert_no_trace(tmp_path)
+
+
+def _in_hand(pool: ThreadPoolExecutor, url: str) -> "Future[httpx2.Response]":
+    """The answer to come of a request that the service has taken: of the one that it takes at a time."""
+    with httpx2.Client(base_url=url, trust_env=False, timeout=60) as client:
+
+        def is_full() -> bool:
+            return client.post("/tokenize", json={"inputs": "x"}).status_code == 429
+
+        assert not is_full()
+        while True:
+            asked = {"json": {"inputs": SECRET}, "trust_env": False, "timeout": 60}
+            answer = pool.submit(httpx2.post, f"{url}/embed", **asked)
+            wait_until(lambda answer=answer: answer.done() or is_full())
+            if not answer.done():
+                return answer
 
 
 def test_a_port_that_is_taken_is_an_error(tmp_path: Path) -> None:
