@@ -28,6 +28,9 @@ SHA256: Final[Mapping[str, str]] = {
     RECOGNITION: "6f327246b50388f3c176ae304bd95767ea6dc0c9ae92153ef8cbe210b3c14884",
 }
 """Of the model files in rapidocr 3.10.0."""
+MOST_WIDTH: Final = 400_000
+"""Pixels of lines, LINE_HEIGHT high, that are read of a page, the largest first: two hundred lines across A4. It bounds
+the time that a page of noise takes to about a minute."""
 PROGRAMS: Final = ("onnxruntime", "opencv-python-headless")
 
 
@@ -45,8 +48,15 @@ class RapidOcrEngine:
     def _read(self, page: "UprightPage") -> list[Line]:
         from engines.vision.paddle import parts
 
-        found = [part for corners in self._detector.lines(page.pixels) for part in parts(page.pixels, corners)]
-        return [self._line(page, part) for part in found]
+        found = (part for corners in self._detector.lines(page.pixels) for part in parts(page.pixels, corners))
+        lines: list[Line] = []
+        width = 0
+        for part in found:
+            width += part.picture.shape[1]
+            if width > MOST_WIDTH:
+                break
+            lines.append(self._line(page, part))
+        return lines
 
     def _line(self, page: "UprightPage", part: "Part") -> Line:
         text, confidence = self._recogniser.read(part.picture)
