@@ -8,6 +8,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from lxml import etree
+
 from engines.extraction.blocks import Block, Heading, Item, Paragraph, Run, Table, write
 from engines.extraction.encodings import decode
 from engines.extraction.packages import Element, local, parsed
@@ -155,7 +157,9 @@ class _Entities:
 
 def _is_prose(root: Element) -> bool:
     """Whether words stand beside elements anywhere: then it is a text, else data."""
-    return any(local(element) and any(map(local, element)) and _has_words(element) for element in root.iter())
+    return any(
+        len(element) and _has_words(element) and any(map(local, element)) for element in root.iter(etree.Element)
+    )
 
 
 def _has_words(element: Element) -> bool:
@@ -206,6 +210,8 @@ def _rows(table: Element, entities: _Entities) -> Iterator[list[list[Block]]]:
 
 def _tree(element: Element, entities: _Entities, depth: int) -> "Tree":
     """An element's attributes and children as fields; those of one name as a list."""
+    if not len(element) and not element.attrib:
+        return " ".join((element.text or "").split())
     inside = [one for one in element if local(one) and local(one) not in _UNREAD]
     attributes = {
         name.rpartition("}")[2]: value
