@@ -39,6 +39,7 @@ check: $(VENV)/.dev ## Format, lint, types, imports, generated files
 .PHONY: generated
 generated: $(VENV)/.dev ## Write the files that are generated from the code
 	@$(BIN)/python -m cradle.generated
+	@$(BIN)/python -m tests.engines.formats
 
 .PHONY: bench
 bench: $(VENV)/.torch services ## Measure, and write docs/benchmarks.md
