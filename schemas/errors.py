@@ -423,8 +423,13 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
     "service.engine": ErrorKind(
         "The engine cannot be loaded ({kind}).", "Check it with `cradle doctor`.", family=Family.RETRYABLE
     ),
+    "service.unwell": ErrorKind(
+        "The engine just failed at a trial: {failing}.",
+        "docs/errors.md tells what that means; look into the service's log.",
+        family=Family.RETRYABLE,
+    ),
     "service.input": ErrorKind(
-        "The engine failed on this input ({kind}), and on none that it was sent with.",
+        "The engine failed on this input ({kind}).",
         "/health tells whether the engine is well; if it is, leave this input out.",
         family=Family.PERMANENT,
     ),

@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from schemas.errors import CradleError
+from schemas.errors import CradleError, Retryable
 
 FRESH_SECONDS: Final = 5.0
 """For which a finding is told again."""
@@ -31,15 +31,15 @@ class Health:
         self._clock = clock
         self._one_at_a_time = asyncio.Lock()
         self._tried_at: float | None = None
-        self._failure: CradleError | None = None
+        self._failure: str | None = None
 
     async def check(self) -> None:
-        """Raises the CradleError that the last attempt raised."""
+        """Raises Retryable `service.unwell` if the last attempt failed."""
         async with self._one_at_a_time:
             if not self._is_known():
                 await self._try()
         if self._failure is not None:
-            raise self._failure
+            raise Retryable("service.unwell", failing=self._failure)
 
     def _is_known(self) -> bool:
         if self._tried_at is None:
@@ -51,7 +51,7 @@ class Health:
         try:
             await self._attempt()
         except CradleError as error:
-            self._failure = error
+            self._failure = error.code
         else:
             self._failure = None
         self._tried_at = self._clock()

@@ -123,7 +123,7 @@ class EmbeddingService:
             return await asyncio.to_thread(lambda: [tokenizer.tokens(prompt + text) for text in texts])
 
     async def check(self) -> None:
-        """Raises a CradleError if the engine is not well."""
+        """Raises Retryable `service.unwell`."""
         await self._health.check()
 
     async def _measured(self, texts: Sequence[str], *, prompt: str, truncate: bool, keep_end: bool) -> list[Measured]:

@@ -25,8 +25,8 @@ AHEAD: Final = 2
 """Pages of one request that are drawn and wait for the engine: what bounds its memory."""
 BATCH_BYTES: Final = 96 * 1024 * 1024
 """Of an engine batch's pixels: three pages of A4 at 300 dpi."""
-PROBE: Final = PageImage(1, 64, 32, (b"\xff" * 96 + b"\x00" * 96) * 16, 100)
-"""A picture of stripes for the engine to try."""
+PROBE: Final = PageImage(1, 64, 32, (b"\xff" * 96 + b"\x00" * 96) * 32, 100)
+"""A picture for the engine to try: its left half white, its right one black."""
 PROBE_SECONDS: Final = 60.0
 """A page takes seconds, and the engine may just have begun some."""
 
@@ -80,7 +80,7 @@ class VisionService:
         return self._batcher.retry_after
 
     async def check(self) -> None:
-        """Raises a CradleError if the engine is not well."""
+        """Raises Retryable `service.unwell`."""
         await self._health.check()
 
     async def read(self, files: Sequence[bytes], *, seconds: float | None = None) -> AsyncGenerator[Event, None]:

@@ -133,11 +133,14 @@ def _in_hand(pool: ThreadPoolExecutor, url: str) -> "Future[httpx2.Response]":
 
         assert not is_full()
         while True:
-            asked = {"json": {"inputs": SECRET}, "trust_env": False, "timeout": 60}
-            answer = pool.submit(httpx2.post, f"{url}/embed", **asked)
-            wait_until(lambda answer=answer: answer.done() or is_full())
+            answer = pool.submit(_ask, url)
+            wait_until(lambda it=answer: it.done() or is_full())  # type: ignore[misc]
             if not answer.done():
                 return answer
+
+
+def _ask(url: str) -> httpx2.Response:
+    return httpx2.post(f"{url}/embed", json={"inputs": SECRET}, trust_env=False, timeout=60)
 
 
 def test_a_port_that_is_taken_is_an_error(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 
-from schemas.errors import CradleError, Permanent
+from schemas.errors import CradleError, Permanent, Retryable
 from services.health import FRESH_SECONDS, Health
 from services.residence import PAUSE, Residence
 
@@ -142,10 +142,10 @@ async def test_health_turns_bad_and_good_with_the_engine() -> None:
     await health.check()
     attempts.error = Permanent("engine.weights", name="x")
     now = FRESH_SECONDS
-    with pytest.raises(Permanent):
+    with pytest.raises(Retryable, match=r"engine\.weights"):
         await health.check()
     now = FRESH_SECONDS + 1
-    with pytest.raises(Permanent):
+    with pytest.raises(Retryable, match=r"engine\.weights"):
         await health.check()
     assert attempts.times == 2
     now, attempts.error = 3 * FRESH_SECONDS, None

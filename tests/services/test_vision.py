@@ -23,7 +23,7 @@ from schemas.parameters import VisionConfig
 from services import health
 from services.server import Door
 from services.vision.app import vision_app
-from services.vision.service import VisionService
+from services.vision.service import PROBE, VisionService
 from tests.services.serving import DOOR, served, wait_until
 
 CONFIG = VisionConfig(engine="fake", dpi=100, min_confidence=0.6, batch_size=4)
@@ -349,8 +349,12 @@ def test_health_turns_bad_with_the_engine(
     assert engine.batches == [1]
     engine.error = RuntimeError("secret")
     answer = client.get("/health")
-    assert answer.status_code >= 500
+    assert (answer.status_code, answer.json()["code"]) == (503, "service.unwell")
     assert "secret" not in answer.text
+
+
+def test_what_health_tries_is_a_picture() -> None:
+    assert len(PROBE.pixels) == 3 * PROBE.width * PROBE.height
 
 
 def test_its_description_is_valid(client: httpx2.Client) -> None:
