@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -142,10 +143,11 @@ def load(config: EmbeddingConfig) -> SentenceTransformersEngine:
     try:
         import torch
         from sentence_transformers import SentenceTransformer
-        from transformers.utils import logging
+
+        transformers: Any = import_module("transformers")
     except ImportError:
         raise Permanent("engine.missing", name=NAME, what="torch and sentence-transformers") from None
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers.utils.logging.disable_progress_bar()
     found = find_model(config)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     # trust_remote_code stays off: a model is data, never a program
