@@ -13,6 +13,7 @@ import pytest
 from builders.image import data_layers
 from builders.oci.read import open_image
 from builders.parts import KIND, decode_part, encode_part
+from infra.ledger import Counted
 from infra.paths import CustomerPaths
 from operations.erasure import erase
 from operations.replay import Request, carry_out, plan
@@ -20,7 +21,8 @@ from operations.verify import Verified, verify
 from operations.verify.places import MARKED_SINCE, _image_leaves
 from schemas.errors import CradleError
 from schemas.messages import EmbeddingsMade
-from schemas.parameters import ChunkingConfig, EmbeddingConfig
+from schemas.parameters import ChunkingConfig, EmbeddingConfig, VisionConfig
+from tests.consumers.scans import OWN, sketch
 from tests.entrance import NOW
 from tests.operations.workshop import SOURCES, Workshop
 
@@ -78,6 +80,15 @@ def place_of(verified: Verified) -> tuple[str, str, int | None]:
 
 
 # -- what holds -------------------------------------------------------------------------------------------------------
+
+
+async def test_recognised_pages_and_their_marks_are_proven_too(workshop: Workshop) -> None:
+    await workshop.add_parameters(vision_config=VisionConfig(engine="fake", min_confidence=1.0))
+    job = await workshop.finish({**SOURCES, "scan.png": sketch(1, OWN, 2)})
+    verified = await verify(job, workshop.verify_ports)
+    assert verified.holds
+    view = await workshop.baked(job)
+    assert (view.counts[Counted.RECOGNISED], view.counts[Counted.DOUBTFUL]) == (2, 2)
 
 
 async def test_parts_and_image_prove_the_ledgers_roots(workshop: Workshop) -> None:
