@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from email import policy
 from email.message import EmailMessage, Message
 from email.parser import BytesParser
+from email.policy import EmailPolicy
 from itertools import islice
-from typing import Final, Literal
+from typing import Any, Final, Literal, cast
 
 from engines.extraction import Member
 from engines.extraction.blocks import Paragraph, Run, Verbatim, write
@@ -23,6 +23,8 @@ _SHOWN: Final = ("Subject", "From", "To", "Cc", "Date")
 _TABLE: Final = "\n| --- | --- "
 
 _BOUNDARY: Final = re.compile(rb'boundary="([^"\r\n]{1,200})"|boundary=([^";\s]{1,200})', re.I)
+_LONGEST_HEADER: Final = 16_384
+"""Characters: some five hundred addresses."""
 _MOST_BOUNDARIES: Final = 100
 """That are looked for. What has more is small parts within each other, and few."""
 
@@ -67,7 +69,14 @@ def _parse(data: bytes) -> EmailMessage:
     tally = Tally(len(data))
     for boundary in {found[1] or found[2] for found in islice(_BOUNDARY.finditer(data), _MOST_BOUNDARIES)}:
         tally.member(data.count(b"\n--" + boundary))
-    return BytesParser(policy=policy.default).parsebytes(data)
+    return cast(EmailMessage, BytesParser(policy=_Bounded()).parsebytes(data))
+
+
+class _Bounded(EmailPolicy):
+    """Of a header, only so much is understood: Python takes a time that grows with the square of its length."""
+
+    def header_fetch_parse(self, name: str, value: str) -> Any:
+        return super().header_fetch_parse(name, value[:_LONGEST_HEADER])
 
 
 # -- the body ---------------------------------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ def _section(report: Report, seed: int, seconds: float) -> str:
 def _write(out: Path, title: str, text: str) -> None:
     """In place of what stands under that heading."""
     whole = out.read_text()
-    start, end = re.escape(f"### {title}\n\n"), r"(?=\n#{1,3} |\Z)"
+    start, end = re.escape(f"### {title}\n"), r"(?=\n#{1,3} |\Z)"
     written, count = re.subn(rf"(?s){start}.*?{end}", lambda _: f"### {title}\n\n{text}", whole, count=1)
     if not count:
         raise SystemExit(f"{out} has no heading {title!r}")

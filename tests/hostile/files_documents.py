@@ -121,7 +121,13 @@ def pdf_circles(lure: Lure, chance: random.Random) -> Iterator[tuple[str, bytes]
 
 def pdf_boxes(lure: Lure, chance: random.Random) -> Iterator[tuple[str, bytes]]:
     """Pages of any size, with and without text."""
-    boxes = ("[0 0 1000000000 1000000000]", "[0 0 14400 14400]", "[-1e30 -1e30 1e30 1e30]", "[0 0 0 0]", "[9 9 0 0]")
+    boxes: tuple[str, ...] = (
+        "[0 0 1000000000 1000000000]",
+        "[0 0 14400 14400]",
+        "[-1e30 -1e30 1e30 1e30]",
+        "[0 0 0 0]",
+        "[9 9 0 0]",
+    )
     boxes += ("[0 0 1e-9 1e-9]", "[0 0 100000 1]", "[nan inf 0 0]", "[]", "[0 0 99999999999999999999 9]", "(x)")
     for number, box in enumerate(boxes):
         for kind, content in {"text": _shown(_WORDS), "lines": b"0 0 m 600 700 l S"}.items():
@@ -284,9 +290,9 @@ def office_bombs(lure: Lure, chance: random.Random) -> Iterator[tuple[str, bytes
         yield f"spaces.{suffix}", _with_long_part(example, part, b"", b" " * MEBIBYTE, 512, b"")
         deep = content.replace(f"</{element}>", "<x>" * 300_000 + "</x>" * 300_000 + f"</{element}>", 1)
         yield f"deep.{suffix}", _with_part(example, part, deep.encode())
-        wide = content.replace(f"</{element}>", f"{'<x/>' * 3_000_000}</{element}>", 1)
+        wide = content.replace(f"</{element}>", f"{'<x/>' * 500_000}</{element}>", 1)
         yield f"many-elements.{suffix}", _with_part(example, part, wide.encode())
-        attributes = " ".join(f'a{number}="1"' for number in range(200_000))
+        attributes = " ".join(f'a{number}="1"' for number in range(60_000))
         wide = content.replace(f"</{element}>", f"<x {attributes}/></{element}>", 1)
         yield f"many-attributes.{suffix}", _with_part(example, part, wide.encode())
     sheet = (
@@ -297,10 +303,10 @@ def office_bombs(lure: Lure, chance: random.Random) -> Iterator[tuple[str, bytes
     )
     sheet += '<mergeCells><mergeCell ref="A1:XFD1048576"/></mergeCells></worksheet>'
     yield "far-cell.xlsx", _with_part("price-list-2026.xlsx", "xl/worksheets/sheet1.xml", sheet.encode())
-    rows = "".join(f'<row r="{n}"><c r="A{n}"><v>{n}</v></c></row>' for n in range(1, 500_000))
+    rows = "".join(f'<row r="{n}"><c r="A{n}"><v>{n}</v></c></row>' for n in range(1, 100_000))
     rows = f'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>{rows}'
     rows += "</sheetData></worksheet>"
-    yield "500000-rows.xlsx", _with_part("price-list-2026.xlsx", "xl/worksheets/sheet1.xml", rows.encode())
+    yield "100000-rows.xlsx", _with_part("price-list-2026.xlsx", "xl/worksheets/sheet1.xml", rows.encode())
     spaces = "xmlns:office='urn:oasis:names:tc:opendocument:xmlns:office:1.0' "
     spaces += "xmlns:table='urn:oasis:names:tc:opendocument:xmlns:table:1.0' "
     spaces += "xmlns:text='urn:oasis:names:tc:opendocument:xmlns:text:1.0'"
@@ -375,7 +381,7 @@ def deep_markup(lure: Lure, chance: random.Random) -> Iterator[tuple[str, bytes]
         yield f"{depth}-svg.svg", b"<svg xmlns='http://www.w3.org/2000/svg'>" + b"<g>" * depth
     cells = b"<td colspan=100000 rowspan=100000>x</td>" * 50
     yield "spans.html", b"<!DOCTYPE html><html><body><table>" + b"<tr>%s</tr>" % cells * 50 + b"</table>"
-    yield "attributes.html", b"<!DOCTYPE html><html><body " + b" ".join(b"a%d=1" % n for n in range(300_000)) + b">x"
+    yield "attributes.html", b"<!DOCTYPE html><html><body " + b" ".join(b"a%d=1" % n for n in range(60_000)) + b">x"
     yield "entity.html", b"<!DOCTYPE html><html><body>" + b"&#x110000;&#0;&amp" * 200_000
     yield "comment.html", b"<!DOCTYPE html><html><body>" + b"<!--" * 500_000
     yield "whole.json", b"9" * 5_000_000
@@ -388,9 +394,9 @@ def deep_markup(lure: Lure, chance: random.Random) -> Iterator[tuple[str, bytes]
 
 
 def texts(lure: Lure, chance: random.Random) -> Iterator[tuple[str, bytes]]:
-    yield "one-line.txt", b"a" * (8 * MEBIBYTE)
+    yield "one-line.txt", b"a" * (2 * MEBIBYTE)
     yield "spaces.txt", b"a" + b" " * (8 * MEBIBYTE) + b"b"
-    yield "lines.txt", b"a\n" * (2 * MEBIBYTE)
+    yield "lines.txt", b"a\n" * (MEBIBYTE // 2)
     yield "one-word-a-line.md", b"# a\n" * 300_000
     yield "marks.txt", ("a" + "\u0301" * 300_000).encode()
     yield "zalgo.txt", "".join("e" + "\u0316\u0300" * 30 for _ in range(5000)).encode()
@@ -408,7 +414,7 @@ def texts(lure: Lure, chance: random.Random) -> Iterator[tuple[str, bytes]]:
     yield "quotes.csv", b'"' * 2_000_000
     yield "formula.csv", b"=cmd|' /C calc'!A0;=HYPERLINK(\"%s\")\n" % lure.address.encode()
     yield "ragged.csv", b"\n".join(b";" * (n % 1000) for n in range(10_000))
-    yield "large.txt", chance.randbytes(6 * MEBIBYTE).hex().encode()
+    yield "large.txt", chance.randbytes(MEBIBYTE).hex().encode()
 
 
 def mails(lure: Lure, chance: random.Random) -> Iterator[tuple[str, bytes]]:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -125,8 +125,8 @@ class Worker:
             given_up.cancel()
         seconds, most = time.monotonic() - started, self._watch.end()
         if not line:
-            self._process = None
-            return Answer(file, Counter(), seconds, most, f"the worker died ({process.wait()})")
+            self._end()
+            return Answer(file, Counter(), seconds, most, f"the worker died ({process.returncode})")
         said: dict[str, Any] = json.loads(line)
         if "error" in said:
             return Answer(file, Counter(), seconds, most, said["error"] + said["trace"])
@@ -135,10 +135,14 @@ class Worker:
 
     def close(self) -> None:
         self._watch.close()
-        if self._process:
-            assert self._process.stdin
-            self._process.stdin.close()
-            self._process.wait(timeout=60)
+        self._end()
+
+    def _end(self) -> None:
+        """It ends by itself where nothing more is asked."""
+        process, self._process = self._process, None
+        if process:
+            with suppress(BrokenPipeError):
+                process.communicate(timeout=60)
 
     def _start(self) -> "subprocess.Popen[str]":
         command = [sys.executable, "-m", "tests.hostile.answering", str(self._folder)]
