@@ -37,6 +37,8 @@ class Line:
     baseline: float
     size: float
     bold: bool
+    fixed: bool = False
+    """Of a type whose characters are of one width, as in programs."""
     broken: bool = False
     """The line after it is one of its own: its first word would have had room here."""
 
@@ -200,8 +202,7 @@ class _Paragraphs:
     def _is_broken(self, last: Line, row: Row, line: Line) -> bool:
         if not self._has_room(last, row):
             return False
-        fixed = sum(word.run.fixed for word in row.words) * 2 > len(row.words)
-        return fixed or not continues(line.text)
+        return line.fixed or not continues(line.text)
 
 
 def _follows(text: str, following: str) -> bool:
@@ -223,7 +224,15 @@ def _line(row: Row) -> Line:
     words = row.words
     letters = sum(len(word.text) for word in words)
     bold = sum(len(word.text) for word in words if word.run.bold)
-    return Line(lines.text(words), row.left, row.right, row.baseline, round(_main_size(words), 1), bold > 0.8 * letters)
+    return Line(
+        lines.text(words),
+        row.left,
+        row.right,
+        row.baseline,
+        round(_main_size(words), 1),
+        bold=bold > 0.8 * letters,
+        fixed=2 * sum(word.run.fixed for word in words) > len(words),
+    )
 
 
 def _main_size(words: Sequence[Word]) -> float:

@@ -247,10 +247,8 @@ def _tabular(bands: Sequence[list[Row]], width: float) -> Iterator[list[list[Row
     """Bands in a row that have columns; one line without any may stand between them, as a heading of rows."""
     found: list[list[Row]] = []
     for band in bands:
-        has_columns = any(len(row.pieces) > 1 for row in band) and not any(
-            len(row.pieces) == 1 and row.right - row.left > 0.75 * width for row in band
-        )
-        if has_columns or (found and len(band) == 1):
+        prose = any(len(row.pieces) == 1 and row.right - row.left > 0.7 * width for row in band)
+        if (any(len(row.pieces) > 1 for row in band) and not prose) or (found and len(band) == 1):
             found.append(band)
             continue
         yield from _ended(found)
@@ -261,7 +259,9 @@ def _tabular(bands: Sequence[list[Row]], width: float) -> Iterator[list[list[Row
 def _ended(found: list[list[Row]]) -> Iterator[list[list[Row]]]:
     while found and all(len(row.pieces) == 1 for row in found[-1]):
         found = found[:-1]
-    if sum(map(len, found)) >= 2 and len(_columns([row for band in found for row in band])) >= 2:
+    rows = [row for band in found for row in band]
+    columns = _columns(rows)
+    if len(rows) >= 2 and len(columns) >= 2 and _is_table(rows, columns):
         yield found
 
 

@@ -103,6 +103,8 @@ def _goes_on(before: Paragraph, after: Paragraph, levels: Mapping[int, int], *, 
     """Is `after` the rest of `before`? `certain`: only where it begins in the middle of a sentence."""
     if after.marker or id(before) in levels or id(after) in levels or abs(before.size - after.size) > 0.6:
         return False
+    if before.lines[-1].fixed and after.lines[0].fixed:
+        return False  # a program's lines
     text, following = before.text, after.text
     if before.bold != after.bold or prose.ends(text) or following.startswith(RAISED):
         return False
