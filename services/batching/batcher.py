@@ -166,7 +166,10 @@ class Batcher(Generic[T, R]):
     async def _isolated(self, items: Sequence[T]) -> list[R | CradleError]:
         """A result or an error for each; one that the engine fails on is found by halving."""
         try:
-            return list(await self._compute(items))
+            results = list(await self._compute(items))
+            if len(results) == len(items):
+                return results
+            raise ValueError("the engine made more or fewer results than it got inputs")
         except CradleError as error:
             return [error] * len(items)
         except Exception as error:

@@ -168,3 +168,14 @@ async def test_items_of_unlike_length_do_not_share_a_padded_batch() -> None:
     async with Batcher[int, int](engine, Limits(100, 100, 1000)) as batcher:
         assert await batcher.submit([(1, 60), (2, 5), (3, 5), (4, 5)], seconds=30) == [2, 4, 6, 8]
     assert engine.batches == [[2, 3, 4], [1]]
+
+
+async def test_an_engine_that_loses_a_result_ends_nobody_else_s_wait() -> None:
+    async def compute(items: Sequence[int]) -> list[int | CradleError]:
+        return [item for item in items if item != 3]
+
+    async with Batcher[int, int](compute, LIMITS) as batcher:
+        answers = await asyncio.gather(submitted(batcher, 1, 2), submitted(batcher, 3), return_exceptions=True)
+        assert answers[0] == [1, 2]
+        assert getattr(answers[1], "code", None) == "service.input"
+        assert await submitted(batcher, 4) == [4]
