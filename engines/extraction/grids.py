@@ -8,8 +8,8 @@ from engines.extraction.blocks import Block, Paragraph, Run, Table
 
 Row = Mapping[int, Run]
 """What a row's cells show, by their columns; empty cells are absent."""
-MOST_CELLS: Final = 1_000_000
-"""Of one sheet, beyond which it is refused: no reader's eye has been there."""
+MOST_CELLS: Final = 500_000
+"""Of one sheet, beyond which it is refused: no eye has been there, and it would take longer than a document may."""
 
 
 @dataclass(frozen=True, slots=True)

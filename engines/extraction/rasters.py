@@ -37,7 +37,8 @@ _WHOLE_BIT_DEPTH: Final = 256
 def readable(data: bytes, media_type: str) -> Reading:
     """No text; the day it was taken, where its header has one. Raises Permanent `document.broken`."""
     with _opened(data, media_type) as picture:
-        taken = picture.getexif().get(_CHANGED)
+        with _Guard(media_type):  # of some formats, all is read to find it
+            taken = picture.getexif().get(_CHANGED)
         return Reading([], date=first_day(taken.replace(":", "-", 2)) if isinstance(taken, str) else None)
 
 
@@ -48,7 +49,8 @@ def pictures(data: bytes, media_type: str, *, dpi: int) -> Iterator[PageImage]:
     Raises Permanent `document.broken`, or `document.costly` for more than MOST_PIXELS or MOST_FRAMES.
     """
     with _opened(data, media_type) as picture:
-        frames = getattr(picture, "n_frames", 1) if media_type == "image/tiff" else 1
+        with _Guard(media_type):
+            frames = getattr(picture, "n_frames", 1) if media_type == "image/tiff" else 1
         if frames > MOST_FRAMES:
             raise Permanent("document.costly", limit=f"{MOST_FRAMES} pages")
         for number in range(frames):
