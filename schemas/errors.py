@@ -379,38 +379,30 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
         "Stage {group} reads no such partition.", "It reads the topics: {known}.", family=Family.USAGE
     ),
     # -- the services -----------------------------------------------------------------------------------------------
-    "request.invalid": ErrorKind(
-        "The request is not as it should be.", "/openapi.json tells how it should be.", family=Family.USAGE
-    ),
-    "request.type": ErrorKind("A body of this content type is not read here.", "Send {known}.", family=Family.USAGE),
-    "request.size": ErrorKind("The request has more than {limit}.", "Send it in parts.", family=Family.USAGE),
+    "request.invalid": ErrorKind("The request is not as it should be.", "/openapi.json tells how it should be."),
+    "request.type": ErrorKind("A body of this content type is not read here.", "Send {known}."),
+    "request.size": ErrorKind("The request has more than {limit}.", "Send it in parts."),
     "request.tokens": ErrorKind(
         "Text {number} has {found} tokens, and the model reads {limit}.",
         'Shorten it, or send "truncate": true.',
-        family=Family.USAGE,
     ),
     "request.token-ids": ErrorKind(
         "The texts were sent as token ids, which mean something else to each model.",
         "Send the texts themselves.",
-        family=Family.USAGE,
     ),
-    "request.model": ErrorKind(
-        "This service runs another model.", "Ask for {model!r}, or leave the name out.", family=Family.USAGE
-    ),
-    "request.prompt": ErrorKind("The model has no prompt of that name.", "Use one of: {known}.", family=Family.USAGE),
+    "request.model": ErrorKind("This service runs another model.", "Ask for {model!r}, or leave the name out."),
+    "request.prompt": ErrorKind("The model has no prompt of that name.", "Use one of: {known}."),
     "request.dimensions": ErrorKind(
         "The model makes vectors of {dimension} numbers, no shorter ones.",
         "Leave `dimensions` out.",
-        family=Family.USAGE,
     ),
     "request.token": ErrorKind(
         "The request lacks the service's token.",
         "Send `Authorization: Bearer TOKEN`; the token is what the service has as CRADLE_SERVICE_TOKEN.",
-        family=Family.USAGE,
     ),
-    "request.road": ErrorKind("There is no such road.", "/openapi.json lists those there are.", family=Family.USAGE),
-    "request.method": ErrorKind("This road is not taken so.", "/openapi.json tells how it is.", family=Family.USAGE),
-    "request.unread": ErrorKind("The request did not arrive whole.", "Send it again.", family=Family.USAGE),
+    "request.road": ErrorKind("There is no such road.", "/openapi.json lists those there are."),
+    "request.method": ErrorKind("This road is not taken so.", "/openapi.json tells how it is."),
+    "request.unread": ErrorKind("The request did not arrive whole.", "Send it again."),
     "service.full": ErrorKind(
         "As much is waiting already as may.", "Send it again in {seconds} s.", family=Family.RETRYABLE
     ),

@@ -41,7 +41,7 @@ def serve() -> None:
 def embeddings(host: Host = None, port: Port = 8001, open_: Open = False, json: Json = False) -> None:
     """Serve vectors of texts until SIGTERM: POST /embed, and the roads of TEI and OpenAI.
 
-    CRADLE_EMBEDDINGS_MODEL names the model; GET /openapi.json describes the roads.
+    CRADLE_EMBEDDINGS_MODEL names the model; GET /openapi.json tells the roads.
     """
     from cradle.compose import open_embeddings
 
