@@ -7,11 +7,11 @@ fills the window no further than one of a single document. What does not fit is 
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 from uuid import UUID
 
 from consumers.admit import core
@@ -19,7 +19,7 @@ from consumers.admit.core import Raw, Verdict, Waiting
 from consumers.admit.duplicates import Duplicates
 from consumers.admit.raw import Fetcher, Room
 from consumers.admit.window import Window
-from consumers.runtime.contract import Done, Failed, Handle, Held, Outcome, Piece, Ports, Received, piece_id
+from consumers.runtime.contract import Done, Failed, Handle, Held, Outcome, Piece, Ports, Received, Underway, piece_id
 from engines.extraction import Probe
 from infra.ledger import DocumentState, NewDocument
 from infra.parameters import Customer
@@ -29,9 +29,13 @@ from schemas.ids import content_id, document_id, removal_id
 from schemas.messages import DocumentReference, DocumentsSubmitted, Message
 from schemas.sealing import NONCE_BYTES
 
+T = TypeVar("T")
+
 STAGE: Final = "admit"
 AT_ONCE: Final = 8
 """Documents of one event that are fetched and probed at one time."""
+TOLD_SECONDS: Final = 5.0
+"""How often it is told that an event goes on."""
 HOLD_SECONDS: Final = 0.2
 """How long an event waits before its customer's window is looked at again."""
 
@@ -39,7 +43,7 @@ HOLD_SECONDS: Final = 0.2
 def stage(ports: Ports) -> Handle:
     fetcher = Fetcher(ports)
 
-    async def handle(inputs: Sequence[Received[Message]]) -> AsyncIterator[Outcome]:
+    async def handle(inputs: Sequence[Received[Message]]) -> AsyncIterator[Outcome | Underway]:
         window, duplicates = Window(ports.ledger), Duplicates(ports.ledger)
         for received in inputs:
             event = cast(DocumentsSubmitted, received.message)
@@ -61,7 +65,7 @@ def stage(ports: Ports) -> Handle:
 
 async def _admit(
     received: Received[Message], submission: "_Submission", window: Window, duplicates: Duplicates
-) -> AsyncIterator[Outcome]:
+) -> AsyncIterator[Outcome | Underway]:
     """The pieces that have no outcome yet, as long as the window takes them. The last is the event's own outcome."""
     ports, event, customer = submission.ports, submission.event, submission.customer
     *ahead, last = core.pieces(event)
@@ -69,7 +73,11 @@ async def _admit(
         if event.documents and await window.is_full(customer):
             yield Held(received, HOLD_SECONDS)
             return
-        verdicts = await duplicates.marked(submission.job, core.distinct(await submission.verdicts(piece)))
+        working = asyncio.ensure_future(submission.verdicts(piece))
+        async with aclosing(submission.progress.until(working)) as steps:
+            async for _ in steps:
+                yield Underway(received)
+        verdicts = await duplicates.marked(submission.job, core.distinct(working.result()))
         window.let_in(customer, core.admitted_count(verdicts))
         done = _done(received, verdicts)
         if piece is last:
@@ -106,6 +114,25 @@ def _check_key(error: Permanent) -> None:
         raise error
 
 
+class _Progress:
+    """Documents read and members sealed: a large archive takes minutes, and must not be taken for a stage that hangs."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    async def until(self, working: asyncio.Future[T]) -> AsyncGenerator[int, None]:
+        """The steps, now and then while there are more, until it is done."""
+        told = self.steps
+        try:
+            while not (await asyncio.wait([working], timeout=TOLD_SECONDS))[0]:
+                if self.steps > told:
+                    told = self.steps
+                    yield told
+        finally:
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+
+
 @dataclass(frozen=True, slots=True)
 class _Submission:
     """One event of one job: turns its references into verdicts."""
@@ -116,6 +143,7 @@ class _Submission:
     customer: Customer
     job: UUID
     key: bytes
+    progress: _Progress = field(default_factory=_Progress)
 
     def removals(self) -> list[NewDocument]:
         """What the event removes, as the ledger keeps it until the image is baked: with its path sealed, and no work
@@ -148,6 +176,7 @@ class _Submission:
                 one = waiting.popleft()
                 async with self.fetcher.room() as room:
                     found, inside = await self._of_document(one, allowance, room)
+                self.progress.steps += 1
                 verdicts += found
                 waiting += inside
         return verdicts
@@ -197,6 +226,7 @@ class _Submission:
                 if found.route == "archive" and not core.is_document(name):
                     continue
                 allowance.spend(content)
+                self.progress.steps += 1
                 try:
                     inside.append(await self._sealed(core.member_path(raw.path, name), content, depth + 1))
                 except Permanent as error:

@@ -14,8 +14,8 @@ import pytest
 
 from consumers.admit import stage
 from consumers.admit.core import MAX_DEPTH, PIECE, number_of, pieces
-from consumers.runtime.contract import Done, Failed, Handle, Held, Outcome, Output, Piece, Received
-from engines.extraction import Member
+from consumers.runtime.contract import Done, Failed, Handle, Held, Outcome, Output, Piece, Received, Underway
+from engines.extraction import Member, Probe
 from engines.extraction.parsers import InProcess
 from infra import ledger
 from infra.ledger import DocumentState, NewDocument
@@ -454,6 +454,29 @@ async def test_what_lies_in_one_document_shares_an_allowance(tmp_path: Path, mon
     assert isinstance(refused.message, DocumentsSubmitted)
     alone = await done(entrance, event(*refused.message.documents))  # then it has one of its own
     assert len(alone.outputs) == 2
+
+
+async def test_a_large_archive_tells_that_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consumers.admit.handle.TOLD_SECONDS", 0.001)
+    entrance = await Entrance(tmp_path).with_customer()
+    proceed = asyncio.Event()
+
+    class Waiting(InProcess):
+        async def probe(self, job: UUID, data: bytes, path: str) -> Probe:
+            if path.endswith("3.txt"):
+                await proceed.wait()
+            return await super().probe(job, data, path)
+
+    uri = entrance.write("all.zip", zipped(**{f"{number}.txt": f"text {number}" for number in range(4)}))
+    ports = replace(entrance.ports, parsers=Waiting())
+    outcomes = []
+    async for outcome in stage(ports)([event(DocumentReference(path="all.zip", uri=uri))]):
+        outcomes.append(outcome)
+        if isinstance(outcome, Underway):
+            proceed.set()
+    assert isinstance(outcomes[0], Underway), "nobody would have let the last one go on"
+    assert isinstance(outcomes[-1], Done)
+    assert len(outcomes[-1].outputs) == 4
 
 
 async def test_members_are_held_one_at_a_time(tmp_path: Path) -> None:
