@@ -115,7 +115,7 @@ def _check_key(error: Permanent) -> None:
 
 
 class _Progress:
-    """Documents read and members sealed: a large archive takes minutes, and must not be taken for a stage that hangs."""
+    """Documents read and members sealed: a large archive takes minutes, and must not seem to hang."""
 
     def __init__(self) -> None:
         self.steps = 0
