@@ -41,6 +41,9 @@ _DEEPEST: Final = 100
 _WIDEST: Final = 1_000
 """Columns or rows that one cell may span: what HTML allows."""
 _LARGEST: Final = 64 * 1024 * 1024
+_LONG_TAG: Final = re.compile(r"<[^<>]{20000,}")
+_MOST_WORDS: Final = 5_000
+"""In one tag: the parser compares each attribute with all before."""
 
 
 def read(data: bytes, media_type: str) -> Reading:
@@ -65,6 +68,8 @@ def parsed(source: str) -> Element:
     source = _XML_DECLARATION.sub("", source, count=1).replace("\0", "")
     if not source.strip():
         raise Permanent("document.no-text")
+    if any(len(tag[0].split()) > _MOST_WORDS for tag in _LONG_TAG.finditer(source)):
+        raise Permanent("document.costly", limit=f"{_MOST_WORDS} attributes of one element")
     parser = library.HTMLParser(
         encoding="utf-8", no_network=True, remove_comments=True, remove_pis=True, huge_tree=False
     )
