@@ -41,7 +41,7 @@ _DEEPEST: Final = 100
 _WIDEST: Final = 1_000
 """Columns or rows that one cell may span: what HTML allows."""
 _LARGEST: Final = 64 * 1024 * 1024
-_LONG_TAG: Final = re.compile(r"<[^<>]{20000,}")
+_LONG_TAG: Final = re.compile(r"<[A-Za-z][^<>]{20000,}")
 _MOST_WORDS: Final = 5_000
 """In one tag: the parser compares each attribute with all before."""
 
