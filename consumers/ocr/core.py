@@ -130,9 +130,10 @@ def _in_order(pages: list[RecognisedPage]) -> list[RecognisedPage]:
 
 
 def recognised_page(number: int, found: PageText, *, min_confidence: float) -> RecognisedPage:
-    """A page with text of too little confidence is marked as a whole; one on which nothing was found is not."""
+    """A page with text of too little confidence is marked as a whole, and so is one of which some was left out; one on
+    which nothing was found is not."""
     text, spans = page_text(found)
-    doubtful = bool(text) and found.confidence < min_confidence
+    doubtful = bool(text) and (found.confidence < min_confidence or not found.is_whole)
     return RecognisedPage(
         number=number,
         text=text,

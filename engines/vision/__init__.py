@@ -59,6 +59,8 @@ class PageText:
     """Pixels of the page as `rotation` turned it: what the boxes count in."""
     rotation: int = 0
     """0, 90, 180 or 270 degrees clockwise, by which the picture was turned to be read."""
+    is_whole: bool = True
+    """False where more was found than the engine reads of a page: what is smallest is left out."""
 
     @property
     def confidence(self) -> float:

@@ -6,6 +6,8 @@ logs of its own, and reads lines in batches in which they change each other's te
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,11 +43,17 @@ class RapidOcrEngine:
         self._recogniser = recogniser
 
     def recognise(self, pages: Sequence[PageImage]) -> list[PageText]:
+        return [self._recognise(page) for page in pages]
+
+    def _recognise(self, page: PageImage) -> PageText:
         from engines.vision.upright import read_upright
 
-        return [read_upright(page, self._read) for page in pages]
+        left_out: list[Part] = []
+        text = read_upright(page, partial(self._read, left_out))
+        return replace(text, is_whole=not left_out)
 
-    def _read(self, page: "UprightPage") -> list[Line]:
+    def _read(self, left_out: "list[Part]", page: "UprightPage") -> list[Line]:
+        """The page's lines; the first beyond MOST_WIDTH goes to `left_out`."""
         from engines.vision.paddle import parts
 
         found = (part for corners in self._detector.lines(page.pixels) for part in parts(page.pixels, corners))
@@ -54,6 +62,7 @@ class RapidOcrEngine:
         for part in found:
             width += part.picture.shape[1]
             if width > MOST_WIDTH:
+                left_out.append(part)
                 break
             lines.append(self._line(page, part))
         return lines

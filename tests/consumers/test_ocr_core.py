@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from consumers.ocr import core
@@ -68,8 +70,13 @@ def test_a_recognised_page_has_its_lines_in_shares_of_the_page() -> None:
 
 @pytest.mark.parametrize(
     ("given", "doubtful"),
-    [(found("read", 0.59), True), (found("read", 0.6), False), (found("", 0.0), False)],
-    ids=["below", "at the threshold", "nothing there"],
+    [
+        (found("read", 0.59), True),
+        (found("read", 0.6), False),
+        (found("", 0.0), False),
+        (replace(found("read", 0.9), is_whole=False), True),
+    ],
+    ids=["below", "at the threshold", "nothing there", "some left out"],
 )
 def test_a_page_read_with_too_little_confidence_is_marked_from_end_to_end(given: PageText, doubtful: bool) -> None:
     made = core.recognised_page(1, given, min_confidence=0.6)

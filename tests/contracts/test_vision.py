@@ -185,6 +185,18 @@ def test_rapidocr_takes_little_memory_and_nothing_of_its_package_but_the_models(
     assert int(done.stdout) < 450, "MiB, of which the pages are 50"
 
 
+def test_rapidocr_says_where_a_page_has_more_than_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    from engines.vision import rapidocr
+
+    engine, given = loaded(VisionConfig(engine="rapidocr")), page(ENGLISH, dpi=150)
+    whole = engine.recognise([given])[0]
+    assert whole.is_whole
+    monkeypatch.setattr(rapidocr, "MOST_WIDTH", 2000)
+    cut = engine.recognise([given])[0]
+    assert not cut.is_whole
+    assert 0 < len(cut.lines) < len(whole.lines)
+
+
 def test_other_weights_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     from engines.vision import rapidocr
 
