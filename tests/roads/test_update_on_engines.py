@@ -31,7 +31,7 @@ from schemas.parameters import EmbeddingConfig, InstallationParameters
 from tests.builders.corpus import LIBRARY, Book, book, in_order
 from tests.roads.engines import Engine, containerd_store, docker_with, podman
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.apart]
 
 TAGS = ("v1.0", "v1.1", "v1.2")
 QUESTIONS = (
