@@ -14,8 +14,11 @@ from typing import Final
 from PIL import Image, ImageDraw
 
 from tests.engines import samples as made
+from tests.engines.formats.written import outlook
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
+LIBREOFFICE: Final = Path(__file__).parents[1] / "engines/formats/files"
+"""What LibreOffice wrote."""
 _TAKEN: Final = (
     "Geschäftsbericht 2025.pdf",
     "betriebsvereinbarung-mobiles-arbeiten.docx",
@@ -28,7 +31,6 @@ _TAKEN: Final = (
     "service/on-call-handbook.txt",
 )
 _TEXT: Final = "Gr\u00f6\u00dfe und Menge stehen in der Liste. The seals of batch 7 are to be replaced. "
-_ODF: Final = "urn:oasis:names:tc:opendocument:xmlns:"
 _FONT: Final = '{"id": 1, "name": "Dichtung", "tags": ["a", "b"], "price": 12.5, "parts": [{"id": 2}, {"id": 3}]}'
 
 SIGNATURES: Final[dict[str, bytes]] = {
@@ -80,8 +82,10 @@ SIGNATURES: Final[dict[str, bytes]] = {
 def samples() -> dict[str, bytes]:
     """By name. The same bytes on any machine but for the pictures, which Pillow's release decides."""
     taken = {Path(name).name: (EXAMPLES / name).read_bytes() for name in _TAKEN}
+    written = {path.name: path.read_bytes() for path in sorted(LIBREOFFICE.iterdir())}
     page = made.pdf([[_TEXT[:60]] * 3, []], pictured=[2])
-    return taken | _pictures() | _open_documents() | _texts() | _compressed() | {"scan-and-text.pdf": page}
+    single = {"scan-and-text.pdf": page, "mail.msg": outlook()}
+    return taken | written | _pictures() | _texts() | _compressed() | single
 
 
 def _pictures() -> dict[str, bytes]:
@@ -100,32 +104,6 @@ def _pictures() -> dict[str, bytes]:
     out = io.BytesIO()
     sheet.save(out, "TIFF", save_all=True, append_images=[sheet.rotate(90, expand=True)], compression="tiff_lzw")
     return found | {"scan.tiff": out.getvalue()}
-
-
-def _open_documents() -> dict[str, bytes]:
-    spaces = " ".join(f'xmlns:{short}="{_ODF}{short}:1.0"' for short in ("office", "text", "table", "draw"))
-    spaces += ' xmlns:presentation="urn:oasis:names:tc:opendocument:xmlns:presentation:1.0"'
-    row = "<table:table-row>" + f"<table:table-cell><text:p>{_TEXT}</text:p></table:table-cell>" * 3
-    row += "</table:table-row>"
-    bodies = {
-        "text": f'<text:h text:outline-level="1">Heading</text:h><text:p>{_TEXT}</text:p>' * 5,
-        "spreadsheet": f'<table:table table:name="Sheet">{row * 5}</table:table>',
-        "presentation": f'<draw:page draw:name="p"><draw:frame><draw:text-box><text:p>{_TEXT}</text:p>'
-        "</draw:text-box></draw:frame></draw:page>" * 3,
-    }
-    found = {}
-    for kind, body in bodies.items():
-        type_ = f"application/vnd.oasis.opendocument.{kind}"
-        content = (
-            f'<?xml version="1.0" encoding="UTF-8"?><office:document-content {spaces}><office:body>'
-            f"<office:{kind}>{body}</office:{kind}></office:body></office:document-content>"
-        )
-        manifest = f'<manifest:manifest xmlns:manifest="{_ODF}manifest:1.0"><manifest:file-entry '
-        manifest += f'manifest:full-path="/" manifest:media-type="{type_}"/></manifest:manifest>'
-        parts = {"mimetype": type_, "content.xml": content, "META-INF/manifest.xml": manifest}
-        suffix = {"text": "odt", "spreadsheet": "ods", "presentation": "odp"}[kind]
-        found[f"open.{suffix}"] = deflated({name: part.encode() for name, part in parts.items()})
-    return found | {"book.epub": epub(f"<h1>Heading</h1><p>{_TEXT}</p>" * 5)}
 
 
 def deflated(files: Mapping[str, bytes]) -> bytes:
@@ -155,14 +133,12 @@ def epub(body: str, *, before: str = "") -> bytes:
 
 
 def _texts() -> dict[str, bytes]:
-    rtf = "{\\rtf1\\ansi\\ansicpg1252{\\fonttbl{\\f0 Arial;}}\\f0 " + "Gr\\'f6\\'dfe und Menge.\\par " * 20 + "}"
     return {
         "list.csv": b"id;name;price\n" + b"1;Dichtung;12,50\n" * 40,
         "list.json": (f"[{', '.join([_FONT] * 10)}]").encode(),
         "list.xml": (
             "<?xml version='1.0'?><list>" + f"<item id='1'><name>{_TEXT}</name></item>" * 10 + "</list>"
         ).encode(),
-        "note.rtf": rtf.encode(),
         "utf-16.txt": (_TEXT * 10).encode("utf-16"),
         "picture.svg": b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><text>Dichtung</text></svg>',
     }
