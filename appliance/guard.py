@@ -25,8 +25,8 @@ class Guard:
         self, app: ASGIApp, hosts: Collection[str], *, any_host: bool, setting: str = "APPLIANCE_HOSTS"
     ) -> None:
         """`hosts`: names, without port, under which this server may be asked and whose pages may ask it, beside IP
-        addresses and localhost. `any_host`: for a server that wants a token, which a foreign page does not have. `setting`: that holds
-        the `hosts`."""
+        addresses and localhost. `any_host`: for a server that wants a token, which a foreign page does not have.
+        `setting`: where the `hosts` are set."""
         self._app = app
         self._hosts = frozenset(host.lower() for host in hosts)
         self._any_host = any_host

@@ -203,6 +203,8 @@ class Child:
                 raise Full
             if what is not What.ITEM:
                 raise item
+            if _cpu_seconds(self.birth.number) > spent + 1:  # a child that was taken over may ignore the signal
+                raise self._limits.cpu()
             if call.function == "pictures":
                 spent += self._limits.cpu_seconds_a_picture
                 _limit_cpu(self.birth.number, spent)
