@@ -47,8 +47,7 @@ class Residence(Generic[E]):
             yield await self._loaded()
         finally:
             self._users -= 1
-            if not self._users and self._idle_seconds:
-                self._unloading = asyncio.get_running_loop().call_later(self._idle_seconds, self.unload)
+            self._rest()
 
     def unload(self) -> None:
         """Lets the engine go, unless somebody uses it."""
@@ -59,6 +58,12 @@ class Residence(Generic[E]):
         gc.collect()
         if "torch" in sys.modules:
             sys.modules["torch"].cuda.empty_cache()
+
+    def _rest(self) -> None:
+        """Unloads it after a while, unless somebody uses it."""
+        if not self._users and self._idle_seconds:
+            self._stay()
+            self._unloading = asyncio.get_running_loop().call_later(self._idle_seconds, self.unload)
 
     def _stay(self) -> None:
         if self._unloading is not None:
@@ -88,4 +93,5 @@ class Residence(Generic[E]):
             raise self._failed from None
         finally:
             self._loading = None
+        self._rest()  # whoever wanted it may be gone
         return self._engine

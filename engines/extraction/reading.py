@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +16,8 @@ _UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\u00ad\ufeff\ufffe\uff
 """Control characters, soft hyphens, byte order marks and what UTF-8 cannot hold: nobody searches for these."""
 _LONG_GAP: Final = re.compile(r"\s{128,}")
 """More white space than any layout needs. What follows may rely on gaps being short."""
+_TAGS: Final = re.compile("\U0001f3f4[\U000e0020-\U000e007e]{1,6}\U000e007f|([\U000e0020-\U000e007f]+)")
+"""A flag, such as Scotland's; or tag characters for nothing."""
 _TRAILING: Final = re.compile(r"[ \t]+(?=\n)")
 
 
@@ -80,9 +83,30 @@ def compose(reading: Reading) -> Extracted:
         title=(clean(reading.title).strip() or None) if reading.title else None,
         language=kreuzberg.language(text),
         date=reading.date,
-        marks=tuple(
-            ExtractedMark(mark.kind, start + mark.start, start + mark.end)
-            for piece, start in zip(reading.pieces, starts, strict=True)
-            for mark in piece.marks
+        marks=_with_tags(
+            text,
+            [
+                ExtractedMark(mark.kind, start + mark.start, start + mark.end)
+                for piece, start in zip(reading.pieces, starts, strict=True)
+                for mark in piece.marks
+            ],
         ),
     )
+
+
+def _with_tags(text: str, marks: Sequence[ExtractedMark]) -> tuple[ExtractedMark, ...]:
+    """The marks, and where no hidden one covers them, one for each run of Unicode's tag characters: letters that no
+    font shows, and that a machine reads all the same. A flag's are shown, as the flag."""
+    ends = {mark.start: mark.end for mark in marks if mark.kind == "hidden"}
+    starts = sorted(ends)
+
+    def covered(start: int) -> bool:
+        place = bisect_right(starts, start)
+        return place > 0 and ends[starts[place - 1]] > start
+
+    tags = [
+        ExtractedMark("hidden", *found.span(1))
+        for found in _TAGS.finditer(text)
+        if found[1] and not covered(found.start(1))
+    ]
+    return tuple(sorted((*marks, *tags), key=lambda mark: mark.start)) if tags else tuple(marks)

@@ -50,7 +50,7 @@ class RapidOcrEngine:
 
         left_out: list[Part] = []
         text = read_upright(page, partial(self._read, left_out))
-        return replace(text, is_whole=not left_out)
+        return replace(text, is_whole=text.is_whole and not left_out)
 
     def _read(self, left_out: "list[Part]", page: "UprightPage") -> list[Line]:
         """The page's lines; the first beyond MOST_WIDTH goes to `left_out`."""

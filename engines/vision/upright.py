@@ -8,6 +8,7 @@ the sharper profile, the page stands on its head.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 import cv2
@@ -38,6 +39,8 @@ LEAST_SKEW: Final = 0.15
 """Degrees; a smaller skew is left, since turning blurs."""
 STRIPES: Final = 8
 """From left to right, in which a page's upper and lower edges are compared."""
+MOST_LINES: Final = 1000
+"""Of a page; a page of print has a tenth of that. Putting them in order takes time by their square."""
 LEFT, TOP, RIGHT, BOTTOM = range(4)
 HEADSTAND: Final = 1.05
 """How much sharper the letters' upper edges have to be than their lower ones."""
@@ -96,7 +99,8 @@ def read_upright(page: PageImage, read: Callable[[UprightPage], Iterable[Line]])
 
 def _page_text(page: UprightPage, read: Callable[[UprightPage], Iterable[Line]]) -> PageText:
     width, height = page.size
-    return PageText(arranged(list(read(page))), width, height, page.rotation)
+    lines = list(islice(read(page), MOST_LINES + 1))
+    return PageText(arranged(lines[:MOST_LINES]), width, height, page.rotation, is_whole=len(lines) <= MOST_LINES)
 
 
 def _on_its_head(page: UprightPage) -> UprightPage:

@@ -172,7 +172,11 @@ class Batcher(Generic[T, R]):
             raise ValueError("the engine made more or fewer results than it got inputs")
         except CradleError as error:
             return [error] * len(items)
-        except Exception as error:
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # a panic of a Rust library is no Exception
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
             if len(items) == 1:
                 return [Permanent("service.input", kind=type(error).__name__)]
         middle = len(items) // 2

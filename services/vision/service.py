@@ -109,6 +109,7 @@ class VisionService:
                 async for work in begun:
                     task = asyncio.ensure_future(work)
                     reading.add(task)
+                    task.add_done_callback(reading.discard)
                     await coming.put(task)
             await coming.put(None)
 

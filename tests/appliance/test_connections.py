@@ -6,7 +6,7 @@ import pytest
 import uvicorn
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from appliance import connections
@@ -30,9 +30,14 @@ async def _slow(scope: Scope, receive: Receive, send: Send) -> None:
     await PlainTextResponse("done")(scope, receive, send)
 
 
+async def _long(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers with more than any socket holds."""
+    await PlainTextResponse(b"x" * (64 << 20))(scope, receive, send)
+
+
 @asynccontextmanager
-async def _connected() -> AsyncIterator[Opened]:
-    config = uvicorn.Config(_slow, ws="none", log_config=None)
+async def _connected(app: ASGIApp = _slow) -> AsyncIterator[Opened]:
+    config = uvicorn.Config(app, ws="none", log_config=None)
     config.load()
     state = ServerState()
     loop = asyncio.get_running_loop()
@@ -85,3 +90,25 @@ async def test_an_answer_may_take_its_time() -> None:
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
             assert head.startswith(b"HTTP/1.1 200")
             assert await reader.readexactly(4) == b"done"
+
+
+async def test_who_takes_nothing_of_the_answer_is_let_go() -> None:
+    async with _connected(_long) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.sleep(1)  # several times its patience
+        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
+            await asyncio.wait_for(reader.readexactly(64 << 20), 20)
+
+
+async def test_who_takes_a_long_answer_slowly_gets_it() -> None:
+    async with _connected(_long) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+        left = 64 << 20
+        for _ in range(16):
+            left -= len(await asyncio.wait_for(reader.readexactly(1 << 20), 20))
+            await asyncio.sleep(0.05)
+        assert len(await asyncio.wait_for(reader.readexactly(left), 20)) == left

@@ -394,6 +394,11 @@ def members(data: bytes, media_type: str) -> Iterator[tuple[str, bytes]]:
         case "endless":
             while True:
                 yield "member", b"x" * 65536
+        case "trickle":  # and no signal that computing takes too long is heard
+            signal.signal(signal.SIGXCPU, signal.SIG_IGN)
+            while True:
+                compute("0.2")
+                yield "member", b"x"
         case "then die":
             yield "first", b"content"
             os.abort()

@@ -234,3 +234,12 @@ def test_a_document_says_when_it_was_last_changed(data: bytes, media_type: str, 
 )
 def test_an_office_document_says_so_too(name: str, day: str) -> None:
     assert of(EXAMPLES / name).date == day
+
+
+def test_letters_that_no_font_shows_are_marked_hidden() -> None:
+    tags = "".join(chr(0xE0000 + ord(letter)) for letter in "obey")
+    flag = "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f"
+    text = f"Scotland {flag} and nothing more{tags}."
+    extracted = extract(text.encode(), "text/plain")
+    (mark,) = extracted.marks
+    assert (mark.kind, extracted.text[mark.start : mark.end]) == ("hidden", tags)

@@ -372,6 +372,15 @@ async def test_a_stream_that_is_left_ends_its_child(attacked: Attacked) -> None:
     await attacked.lives()
 
 
+async def test_a_child_that_ignores_its_limit_is_ended_between_two_answers(attacked: Attacked) -> None:
+    came = 0
+    with pytest.raises(Permanent, match="1 seconds of computing"):
+        async for _ in attacked.members(JOB, b"trickle", ""):
+            came += 1
+            assert came < 50
+    await attacked.lives()
+
+
 async def test_what_came_before_a_death_counts_and_the_death_is_told(attacked: Attacked) -> None:
     came = []
     with pytest.raises(Permanent) as raised:

@@ -81,6 +81,25 @@ async def test_it_is_unloaded_once_nobody_used_it_for_a_while() -> None:
     residence.unload()
 
 
+async def test_one_that_was_loaded_after_all_who_wanted_it_left_is_unloaded_too() -> None:
+    loading = Loading()
+    loading.may_end.clear()
+    residence = Residence[Engine](loading, idle_seconds=0.02)
+    call = asyncio.create_task(used(residence))
+    await asyncio.sleep(0)
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    await asyncio.sleep(0.05)  # its alarm rings while it is loaded
+    loading.may_end.set()
+    deadline = time.monotonic() + 20
+    while not residence.loaded:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.001)
+    while residence.loaded:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.005)
+
+
 async def test_every_use_puts_the_unloading_off() -> None:
     residence = Residence[Engine](Loading(), idle_seconds=3600)
     await used(residence)
