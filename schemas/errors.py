@@ -169,7 +169,8 @@ CATALOGUE: Final[dict[str, ErrorKind]] = {
     ),
     "sandbox.away": ErrorKind(
         "The sandbox in which documents are read cannot start a process ({kind}).",
-        "Look at this machine's memory and its limit of processes; the stage then goes on by itself.",
+        "Look at this machine's memory, its limit of processes, and the stage's log, which names a library that fails; "
+        "the stage then goes on by itself.",
         family=Family.RETRYABLE,
     ),
     "sandbox.bare": ErrorKind(

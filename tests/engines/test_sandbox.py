@@ -517,6 +517,37 @@ async def test_a_zygote_that_cannot_start_blames_no_document() -> None:
     await lent.close()
 
 
+@pytest.mark.parametrize(
+    "fails",
+    ["raise ImportError('gone')", "def __getattr__(name): raise RuntimeError('broken')"],
+    ids=["gone", "broken"],
+)
+async def test_a_library_that_fails_blames_no_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    (tmp_path / "kreuzberg.py").write_text(fails)
+    path = f"{tmp_path}:{children.ENVIRONMENT['PYTHONPATH']}"
+    monkeypatch.setitem(children.ENVIRONMENT, "PYTHONPATH", path)
+    lent = Children(Limits(), 1)
+    try:
+        with pytest.raises(Retryable) as raised:
+            await SandboxedParsers(lent, Limits()).extract(JOB, b"A plain text.", "text/plain")
+        assert raised.value.code == "sandbox.away"
+    finally:
+        await lent.close()
+
+
+async def test_a_guard_that_no_parser_bears_blames_no_document() -> None:
+    cramped = Limits(address_bytes=64 << 20)
+    lent = Children(cramped, 1)
+    try:
+        with pytest.raises(Retryable) as raised:
+            await SandboxedParsers(lent, cramped).extract(JOB, b"A plain text.", "text/plain")
+        assert raised.value.code == "sandbox.away"
+    finally:
+        await lent.close()
+
+
 ORPHANED = """
     import asyncio
     from engines.sandbox import Limits
