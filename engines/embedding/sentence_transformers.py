@@ -11,7 +11,6 @@ within cosine 0.99999 of each other, whatever the batch; benchmarks/deterministi
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final, Protocol
@@ -22,7 +21,8 @@ from numpy.typing import NDArray
 from engines.batching import plan_batches
 from engines.embedding import EngineIdentity
 from engines.embedding.models import NAME, find_model
-from schemas.errors import Permanent, Retryable
+from engines.gpu import memory_permitting
+from schemas.errors import Permanent
 from schemas.parameters import EmbeddingConfig
 
 ROWS: Final = 32
@@ -91,7 +91,7 @@ class SentenceTransformersEngine:
 
         torch.set_num_threads(self.threads)  # each thread that calls has a number of its own
         vectors = np.empty((len(texts), self.identity.dimension), dtype=np.float32)
-        with _memory_permitting():
+        with memory_permitting(NAME):
             for batch in self._shapes.batches([self._length(text) for text in texts], self.identity.max_tokens):
                 vectors[batch.texts] = self._encode([texts[i] for i in batch.texts], batch)
         return vectors
@@ -113,18 +113,6 @@ class SentenceTransformersEngine:
                 vectors = torch.nn.functional.normalize(vectors, dim=1)
             made: NDArray[np.float32] = vectors[: len(texts)].cpu().numpy()
         return made
-
-
-@contextmanager
-def _memory_permitting() -> Iterator[None]:
-    """A GPU without room is one that others use too. Fewer rows at a time would need less, but round differently."""
-    import torch
-
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        torch.cuda.empty_cache()
-        raise Retryable("engine.busy", name=NAME, what="GPU memory") from error
 
 
 def identify(config: EmbeddingConfig) -> EngineIdentity:
@@ -151,7 +139,7 @@ def load(config: EmbeddingConfig) -> SentenceTransformersEngine:
     found = find_model(config)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     # trust_remote_code stays off: a model is data, never a program
-    with _memory_permitting():
+    with memory_permitting(NAME):
         model = SentenceTransformer(found.repository, device=device, revision=found.revision)
     model.eval()
     if model.get_embedding_dimension() != identity.dimension:

@@ -7,7 +7,6 @@ strips, the missing ones blank; on a CPU, where batches gain nothing, one.
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -18,8 +17,9 @@ from numpy.typing import NDArray
 
 from engines.embedding.models import Model, locate
 from engines.extraction import PageImage
+from engines.gpu import memory_permitting
 from engines.vision import Line, PageText, VisionIdentity
-from schemas.errors import Permanent, Retryable
+from schemas.errors import Permanent
 from schemas.parameters import VisionConfig
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class FlorenceEngine:
             chances.append(scores.float().softmax(dim=-1).amax(dim=-1))
             return scores
 
-        with _memory_permitting(), torch.inference_mode():
+        with memory_permitting(NAME), torch.inference_mode():
             made = self._model.generate(
                 **given.to(self._model.device, self._model.dtype),
                 max_new_tokens=self._longest,
@@ -150,18 +150,6 @@ def _regions(tokens: Sequence[Token]) -> Iterator[Region]:
 # -- the model --------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _memory_permitting() -> Iterator[None]:
-    """A GPU without room is one that others use too."""
-    import torch
-
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        torch.cuda.empty_cache()
-        raise Retryable("engine.busy", name=NAME, what="GPU memory") from error
-
-
 def identify(config: VisionConfig) -> VisionIdentity:
     return _identity(_model(config))
 
@@ -195,7 +183,7 @@ def load(config: VisionConfig) -> FlorenceEngine:
     flash = on_gpu and transformers.utils.is_flash_attn_2_available()
     # transformers' classes and no others: a model is data, never a program
     processor = transformers.Florence2Processor.from_pretrained(found.repository, revision=found.revision)
-    with _memory_permitting():
+    with memory_permitting(NAME):
         model = transformers.Florence2ForConditionalGeneration.from_pretrained(
             found.repository,
             revision=found.revision,

