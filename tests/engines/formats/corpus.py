@@ -1,7 +1,7 @@
 """Every file of the corpus: what it is called, how it is made, and what it says."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -10,6 +10,7 @@ from tests.engines.formats import flat, written
 from tests.engines.formats.truth import MANUAL, PRICES, SLIDES, Truth
 
 FILES: Final = Path(__file__).parent / "files"
+PRINTED: Final = Path(__file__).parent / "printed"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,14 @@ _MARKED: Final = Truth(
     sentences=MANUAL.sentences, headings=MANUAL.headings, items=MANUAL.items, tables=MANUAL.tables, title=MANUAL.title
 )
 
+_PRINTED: Final = replace(MANUAL, hidden=MANUAL.hidden[:2], pages=(MANUAL.title or "", MANUAL.headings[-1][1]))
+"""What is not printed is in no PDF."""
+_ON_PAPER: Final = replace(_PRINTED, date=None)
+"""LibreOffice writes the day on which it was printed."""
+
 SAMPLES: Final[Sequence[Sample]] = (
+    Sample("PDF", "LibreOffice", "manual.pdf", (PRINTED / "manual.pdf").read_bytes, _ON_PAPER),
+    Sample("PDF", "typst, two columns", "typeset.pdf", written.typeset, _PRINTED),
     Sample("DOCX", "code, as Word", "word.docx", written.word, MANUAL),
     _office("DOCX", "manual.docx", MANUAL),
     _office("ODT", "manual.odt", MANUAL),

@@ -37,7 +37,22 @@ def _text(properties: str) -> str:
     return f"<style:text-properties {properties}/>"
 
 
-def manual() -> bytes:
+_PRINTED: Final = (
+    '<style:list-level-properties text:space-before="0.5cm" text:min-label-width="0.6cm"/>',
+    '<style:list-level-properties text:space-before="1.1cm" text:min-label-width="0.6cm"/>',
+    '<style:header-footer-properties fo:margin-top="0.5cm" fo:margin-bottom="0.5cm"/>',
+    _style(
+        "Overleaf",
+        "paragraph",
+        '<style:paragraph-properties fo:break-before="page"/>',
+        parent_style_name="Heading_20_2",
+    ),
+)
+"""Of both depths of lists, of headers and footers, and of the heading that begins a page."""
+
+
+def manual(*, printed: bool = False) -> bytes:
+    """`printed`: on two pages, and with room beside its lists' numbers, as people set what they print."""
     first, second, third, last = (escape(sentence) for sentence in MANUAL.sentences)
     note = f'<text:note text:note-class="footnote"><text:note-citation>1</text:note-citation><text:note-body><text:p>{MANUAL.notes[0]}</text:p></text:note-body></text:note>'
     first = first.replace("jährlich", "jährlich" + note)
@@ -45,9 +60,11 @@ def manual() -> bytes:
     white, tiny, vanished = MANUAL.hidden
     titles = iter(MANUAL.headings)
 
-    def heading() -> str:
+    def heading(style: str = "") -> str:
         level, title = next(titles)
-        return f'<text:h text:style-name="Heading_20_{level}" text:outline-level="{level}">{title}</text:h>'
+        return (
+            f'<text:h text:style-name="{style or f"Heading_20_{level}"}" text:outline-level="{level}">{title}</text:h>'
+        )
 
     one, nested_a, nested_b, two, three = (item.strip().partition(" ")[2] for item in MANUAL.items)
     rows = "".join(
@@ -65,7 +82,7 @@ def manual() -> bytes:
         f"<text:list-item><text:p>{nested_b}</text:p></text:list-item></text:list></text:list-item>"
         f"<text:list-item><text:p>{two}</text:p></text:list-item>"
         f"<text:list-item><text:p>{three}</text:p></text:list-item></text:list>"
-        f"{heading()}<text:p>{third}</text:p>"
+        f"{heading('Overleaf' if printed else '')}<text:p>{third}</text:p>"
         f'<table:table table:name="T"><table:table-column table:number-columns-repeated="3"/>{rows}</table:table>'
         f'<text:p><text:span text:style-name="White">{white}</text:span></text:p>'
         f'<text:p><text:span text:style-name="Tiny">{tiny}</text:span></text:p>'
@@ -78,15 +95,20 @@ def manual() -> bytes:
                parent_style_name="Standard", default_outline_level=str(level))
         for level in (1, 2, 3)
     )  # fmt: skip
+    room, more_room, margin, overleaf = _PRINTED if printed else ("", "", "", "")
     automatic = (
-        _style("White", "text", _text('fo:color="#ffffff"'))
+        overleaf
+        + _style("White", "text", _text('fo:color="#ffffff"'))
         + _style("Tiny", "text", _text('fo:font-size="1pt"'))
         + _style("Vanished", "text", _text('text:display="none"'))
         + _style("Dark", "paragraph", '<style:paragraph-properties fo:background-color="#103050"/>')
         + '<text:list-style style:name="Numbered"><text:list-level-style-number text:level="1" style:num-format="1" '
-        'style:num-suffix="."/><text:list-level-style-bullet text:level="2" text:bullet-char="•"/></text:list-style>'
+        'style:num-suffix=".">'
+        f'{room}</text:list-level-style-number><text:list-level-style-bullet text:level="2" text:bullet-char="•">{more_room}'
+        "</text:list-level-style-bullet></text:list-style>"
         '<style:page-layout style:name="Page"><style:page-layout-properties fo:page-width="21cm" '
-        'fo:page-height="29.7cm"/><style:header-style/><style:footer-style/></style:page-layout>'
+        f'fo:page-height="29.7cm"/><style:header-style>{margin}</style:header-style>'
+        f"<style:footer-style>{margin}</style:footer-style></style:page-layout>"
     )
     master = (
         '<style:master-page style:name="Standard" style:page-layout-name="Page"><style:header><text:p>'

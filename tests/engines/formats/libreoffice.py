@@ -1,23 +1,30 @@
-"""Writes `files/`: the corpus as LibreOffice saves it. `python -m tests.engines.formats.libreoffice`.
+"""Writes `files/` and `printed/`: the corpus as LibreOffice saves and prints it.
 
-The files are kept, so that tests need no LibreOffice; they change only when this is run anew.
+`python -m tests.engines.formats.libreoffice`. What it wrote is kept, so that tests need no LibreOffice; it changes only
+when this is run anew.
 """
 
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from tests.engines.formats import flat
 
 FILES: Final = Path(__file__).parent / "files"
-MADE: Final = {
-    "manual.fodt": (flat.manual, ("odt", "docx", "rtf", "epub", "html")),
-    "prices.fods": (flat.prices, ("ods", "xlsx")),
-    "slides.fodp": (flat.slides, ("odp", "pptx")),
-}
+PRINTED: Final = Path(__file__).parent / "printed"
+"""Apart: the figures of docs/reliability.md are of all that lies in `files/`, cut and changed."""
+MADE: Final[Sequence[tuple[Path, str, Callable[[], bytes], Sequence[str]]]] = (
+    (FILES, "manual.fodt", flat.manual, ("odt", "docx", "rtf", "epub", "html")),
+    (FILES, "prices.fods", flat.prices, ("ods", "xlsx")),
+    (FILES, "slides.fodp", flat.slides, ("odp", "pptx")),
+    (PRINTED, "manual.fodt", partial(flat.manual, printed=True), ("pdf",)),
+)
+"""Where to, what of, and which formats."""
 
 
 def main() -> int:
@@ -25,15 +32,14 @@ def main() -> int:
     if office is None:
         print("LibreOffice (soffice) is not installed.", file=sys.stderr)
         return 1
-    FILES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        for name, (make, suffixes) in MADE.items():
+        for target, name, make, suffixes in MADE:
             source = Path(folder) / name
             source.write_bytes(make())
             for suffix in suffixes:
                 subprocess.run(
                     [office, f"-env:UserInstallation=file://{folder}/profile", "--headless", "--convert-to", suffix,
-                     "--outdir", str(FILES), str(source)],
+                     "--outdir", str(target), str(source)],
                     check=True, capture_output=True, timeout=120,
                 )  # fmt: skip
     return 0

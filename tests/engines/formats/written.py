@@ -21,6 +21,7 @@ MAIL: Final = Truth(
     date=DAY,
 )
 OUTLOOK: Final = replace(MAIL, sentences=(*_LINES, "To: Nele Grün", "Date: 2026-03-02 08:12 UTC", *_BODY))
+ATTACHED: Final = b"a;b\r\n" * 1000
 STOCK: Final = Truth(
     sentences=("teile:",),
     tables=(
@@ -160,6 +161,46 @@ def markdown() -> bytes:
     return "\n\n".join(parts).encode()
 
 
+def typeset() -> bytes:
+    """A PDF as TeX makes it: two columns to a page, justified, words cut at their lines' ends. Two pages."""
+    import typst
+
+    first, second, third, last = MANUAL.sentences
+    white, tiny, _ = MANUAL.hidden
+    titles = [f"{'=' * level} {title}" for level, title in MANUAL.headings]
+    one, nested_a, nested_b, two, three = (item.strip().partition(" ")[2] for item in MANUAL.items)
+    cells = ", ".join(f"[{cell}]" for row in MANUAL.tables[0] for cell in row)
+    year, month, day = map(int, DAY.split("-"))
+    source = f"""
+#set document(title: "{MANUAL.title}", date: datetime(year: {year}, month: {month}, day: {day}))
+#set page(width: 150mm, height: 70mm, columns: 2, header: [{COMPANY}], numbering: "1")
+#set text(font: "Libertinus Serif", size: 10pt, lang: "de", hyphenate: true)
+#set par(justify: true)
+{titles[0]}
+{first.replace("jährlich", f"jährlich#footnote[{MANUAL.notes[0]}]")}
+{titles[1]}
+{second}
+{titles[2]}
++ {one}
+  - {nested_a}
+  - {nested_b}
++ {two}
++ {three}
+#pagebreak()
+{titles[3]}
+{third}
+#table(columns: 3, {cells})
+#text(fill: white)[{white}]
+
+#text(size: 1pt)[{tiny}]
+
+#block(fill: rgb("#103050"), text(fill: white)[{MANUAL.seen[0]}])
+
+{last}
+"""
+    return bytes(typst.compile(source.encode()))
+
+
 def article() -> bytes:
     """XML of a text: DocBook."""
     first, second, third, last = MANUAL.sentences
@@ -220,7 +261,7 @@ def outlook() -> bytes:
         "__properties_version1.0": fixed_properties(24, {0x0039: (0x40, _ticks())}),
     }
     attached = {"__attach_version1.0_#00000000": {
-        **property_streams({0x3707: "../größen.csv", 0x3701: b"a;b\r\n" * 1000}),
+        **property_streams({0x3707: "../größen.csv", 0x3701: ATTACHED}),
         "__properties_version1.0": fixed_properties(8, {}),
     }, "__attach_version1.0_#00000001": {
         **property_streams({0x3707: "logo.png", 0x3701: b"\x89PNG" * 2000}),
