@@ -48,15 +48,16 @@ class ForeignClient:
         self._road = road
         self._folder = road.home / "documents"
         self._folder.mkdir()
-        (self._folder / "lease.txt").write_text("The rent is due on the first of each month.\n" * 20)
 
     def allow(self, customer: str) -> None:
         self._road.run("customer", "add", customer, "--root", f"{file_url(self._folder)}/")
 
     async def submit(self, customer: str, reference: str, count: int) -> None:
-        uri = file_url(self._folder / "lease.txt")
-        named = ([{"path": f"{reference}/{number}.txt", "uri": uri}] for number in range(count))
-        events: list[dict[str, Any]] = [{"documents": documents} for documents in named]
+        events: list[dict[str, Any]] = []
+        for number in range(count):
+            file = self._folder / f"{reference}-{number}.txt"  # no two of the same bytes: those were worked on once
+            file.write_text(f"Lease {number}. The rent is due on the first of each month.\n" * 20)
+            events.append({"documents": [{"path": f"{reference}/{number}.txt", "uri": file_url(file)}]})
         events.append({"manifest": {"documents": count}})
         values = [json.dumps({"customer": customer, "reference": reference, **event}).encode() for event in events]
         async with open_broker(endpoints(self._road).broker_url) as broker:
