@@ -53,11 +53,10 @@ if "cradle" in sys.orig_argv:
 
     chunk, embed = consumers.chunk.handle.chunk, FakeEngine.embed
 
-    def faulty(admitted, *others):
-        path = admitted.document.path
-        if path.startswith("faulty/") and handed(path):
-            raise ZeroDivisionError(path)
-        return chunk(admitted, *others)
+    def faulty(document, *others):
+        if document.path.startswith("faulty/") and handed(document.path):
+            raise ZeroDivisionError(document.path)
+        return chunk(document, *others)
 
     def deadly(self, texts):
         if any([handed(text.split()[0]) for text in texts if text.startswith("killer/")]):
