@@ -189,7 +189,8 @@ def test_read_again_from_the_beginning(calm: dict[str, Any], road: Road, documen
     road.stop()
     for stage in STAGES:
         moved = road.json("offsets", "reset", stage, "--to", "earliest")["partitions"]
-        assert sum(one["before"] - one["after"] for one in moved) > 0
+        back = sum(one["before"] - one["after"] for one in moved)
+        assert back > 0 if stage != "ocr" else back == 0  # no document of this job is a scan
     road.start(*STAGES)
     wait_until(lambda: behind(road) == 0, seconds=SECONDS, why=road.logs)
     road.stop()
